@@ -1,0 +1,282 @@
+"""The journal on SQLite: one process owns the file and appends in groups, any process reads it (FOLD 21).
+
+`SqliteJournal` is a queue and one thread. The thread takes whatever waits, stores it as one transaction that is synced
+to disk, and only then ends the futures; so the cost of a sync is shared by all that arrived during the one before.
+Storage trouble ends futures with JournalFull and is never silent; the next group tries again, on a fresh connection.
+What is stored, and how repeats are recognised, stands in journal_group.py; other processes append through
+journal_socket.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from fhir_bridge.pipeline.ports import Draft, Entry, JournalFull, Kind, Receipt
+from fhir_bridge.store.journal_group import commit_group
+from fhir_bridge.store.journal_queue import Inbox, Item, Result, end_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+_PAGE_BYTES = 8192
+_CHECKPOINT_PAGES = 2000
+
+_log = structlog.get_logger(__name__)
+
+
+class JournalOwned(Exception):  # noqa: N818 - named for the condition
+    """Another process owns this journal; only one may append to the file."""
+
+
+class SqliteJournal:
+    """The owner of a journal file: the one writer (JournalWriter).
+
+    Raises JournalOwned when another process has it, sqlite3.Error when the file cannot be opened.
+    """
+
+    def __init__(
+        self, path: Path, *, queue_rows: int = 10_000, queue_bytes: int = 256 << 20, busy_timeout: float = 1.0
+    ) -> None:
+        self.path = path
+        self.failures = 0
+        """Groups that storage did not take."""
+        self._failing = False
+        self._busy_timeout = busy_timeout
+        self._owned = _own(path)
+        self._inbox = Inbox(queue_rows, queue_bytes)
+        self._watchers: tuple[Callable[[int], None], ...] = ()
+        self._head = 0
+        try:
+            self._database: sqlite3.Connection | None = self._open()
+        except BaseException:
+            os.close(self._owned)
+            raise
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def submit(self, draft: Draft) -> Future[Receipt]:
+        """Queue a draft; the future ends once it is durable. Raises JournalFull when the queue is full."""
+        future: Future[Receipt] = Future()
+        self._inbox.put(Item(draft, future))
+        return future
+
+    def submit_in_loop(self, draft: Draft) -> asyncio.Future[Receipt]:
+        """`submit` for the running event loop, which is woken once for a whole group."""
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._inbox.put(Item(draft, future))
+        return future
+
+    def append(self, draft: Draft, timeout: float = 10.0) -> Receipt:
+        """Append and wait until durable. Raises JournalFull, also when `timeout` seconds did not suffice."""
+        return wait_for(self.submit(draft), timeout)
+
+    def head(self) -> int:
+        """The highest durable seq."""
+        return self._head
+
+    def backlog(self) -> int:
+        """Drafts that wait for a group."""
+        return len(self._inbox)
+
+    def watch(self, callback: Callable[[int], None]) -> None:
+        """Call `callback(head)` in the writer's thread after each group; it must return at once."""
+        self._watchers = (*self._watchers, callback)
+
+    def close(self) -> None:
+        """Store what was queued, then let go of the file."""
+        self._inbox.close()
+        self._thread.join()
+        self._drop_connection()
+        os.close(self._owned)
+
+    def _run(self) -> None:
+        while group := self._inbox.take():
+            results = self._store([item.draft for item in group])
+            end_all([item.ticket for item in group], results)
+            for watcher in self._watchers:
+                watcher(self._head)
+
+    def _store(self, drafts: list[Draft]) -> list[Result]:
+        """One group, or, when a draft in it cannot be stored at all, each alone: a bad one fails nobody else."""
+        try:
+            return list(self._commit(drafts))
+        except (sqlite3.OperationalError, sqlite3.InternalError) as error:
+            return self._trouble(error, len(drafts))
+        except sqlite3.DatabaseError as error:
+            if type(error) is sqlite3.DatabaseError:  # corrupt, not a database: the file's fault
+                return self._trouble(error, len(drafts))
+            return self._one_by_one(drafts, error)
+        except Exception as error:  # noqa: BLE001 - whatever a draft does, the writer lives on
+            return self._one_by_one(drafts, error)
+
+    def _one_by_one(self, drafts: list[Draft], error: Exception) -> list[Result]:
+        if len(drafts) > 1:
+            return [result for draft in drafts for result in self._store([draft])]
+        # Binding errors may quote what was bound: the message stays here, the kind of error goes on.
+        return [ValueError(f"the draft cannot be stored ({type(error).__name__})")]
+
+    def _commit(self, drafts: Sequence[Draft]) -> list[Receipt]:
+        if self._database is None:
+            self._database = self._open()
+        receipts = commit_group(self._database, drafts, self._head)
+        self._head += len(receipts)
+        if self._failing:
+            self._failing = False
+            _log.warning("journal.recovered", failures=self.failures)
+        return receipts
+
+    def _trouble(self, error: sqlite3.Error, count: int) -> list[Result]:
+        self.failures += 1
+        self._failing = True
+        code = getattr(error, "sqlite_errorname", type(error).__name__)
+        _log.error("journal.storage_trouble", code=code, entries=count, failures=self.failures)
+        # A failed sync leaves the connection's view of the log in doubt; a fresh one reads what is really there.
+        self._drop_connection()
+        return [JournalFull(f"the journal cannot store now ({code})") for _ in range(count)]
+
+    def _drop_connection(self) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            with suppress(sqlite3.Error):
+                database.close()
+
+    def _open(self) -> sqlite3.Connection:
+        database = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, timeout=self._busy_timeout, cached_statements=256
+        )
+        try:
+            _prepare(database)
+            self._head = _head(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+
+def wait_for(future: Future[Receipt], timeout: float) -> Receipt:
+    """The receipt, or JournalFull when it did not come within `timeout` seconds (the draft may still be stored)."""
+    try:
+        return future.result(timeout)
+    except TimeoutError as error:
+        raise JournalFull(f"the journal did not answer within {timeout:g} s") from error
+
+
+def _own(path: Path) -> int:
+    """Create the file for its owner's eyes only, and hold the lock that says who appends. SQLite's own locks cannot."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    lock = os.open(path.with_name(path.name + ".owner"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise JournalOwned(f"{path} is owned by another process: only one gateway may use a var folder") from error
+    return lock
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    """Settings of the writing connection, and the schema on a new file."""
+    database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        schema = resources.files(__package__).joinpath("schema_journal.sql").read_text(encoding="utf-8")
+        database.executescript(f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    elif version != SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"the journal has schema {version}; this program knows {SCHEMA_VERSION}")
+
+
+def _head(database: sqlite3.Connection) -> int:
+    (head,) = database.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()
+    return int(head)
+
+
+_SELECT = (
+    "SELECT e.seq, e.kind, e.feed, e.received_at, e.partition, e.key, e.type, coalesce(e.body, x''), e.refused,"
+    " e.duplicate_of, e.conflicting FROM entry e "
+)
+_POLL_SECONDS = 0.003
+
+
+class SqliteJournalReader:
+    """Reads a journal file from any process (JournalReader). Sees only what is committed. Thread-safe.
+
+    Raises sqlite3.OperationalError when there is no journal yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
+        self._database.execute("PRAGMA query_only = ON")
+
+    def read(self, after: int, limit: int) -> Sequence[Entry]:
+        """Entries with seq > after, in seq order, duplicates and refused ones included."""
+        return self._entries("WHERE e.seq > ? ORDER BY e.seq LIMIT ?", (after, limit))
+
+    def entry(self, seq: int) -> Entry | None:
+        """One entry, or None."""
+        found = self._entries("WHERE e.seq = ?", (seq,))
+        return found[0] if found else None
+
+    def head(self) -> int:
+        """The highest durable seq, 0 when empty."""
+        with self._lock:
+            return _head(self._database)
+
+    def find(self, key: str, feed: str | None = None) -> Sequence[Entry]:
+        """Entries by key (MSH-10), oldest first, duplicates included."""
+        same = "e.key = ?1 AND (?2 IS NULL OR e.feed = ?2) AND e.duplicate_of = 0"
+        originals = self._entries(f"WHERE {same}", (key, feed))
+        repeats = self._entries(
+            f"JOIN entry o ON o.seq = e.duplicate_of WHERE {same.replace('e.', 'o.')} AND e.duplicate_of > 0",
+            (key, feed),
+        )
+        return sorted([*originals, *repeats], key=lambda entry: entry.seq)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """For each feed: received, duplicate, refused."""
+        with self._lock:
+            rows = self._database.execute("SELECT feed, received, duplicate, refused FROM feed_count").fetchall()
+        return {
+            feed: {"received": received, "duplicate": duplicate, "refused": refused}
+            for feed, received, duplicate, refused in rows
+        }
+
+    def wait(self, after: int, timeout: float) -> int:
+        """Return the head as soon as it is beyond `after`, or after `timeout` seconds. Looks every few milliseconds."""
+        end = time.monotonic() + timeout
+        while (head := self.head()) <= after and (left := end - time.monotonic()) > 0:
+            time.sleep(min(_POLL_SECONDS, left))
+        return head
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    def _entries(self, clause: str, parameters: tuple[object, ...]) -> list[Entry]:
+        with self._lock:
+            rows = self._database.execute(_SELECT + clause, parameters).fetchall()
+        return [_entry(row) for row in rows]
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    seq, kind, feed, received_at, partition, key, type_, body, refused, duplicate_of, conflicting = row
+    return Entry(
+        seq, Kind(kind), feed, received_at, partition, key, type_, body, refused, duplicate_of, bool(conflicting)
+    )
