@@ -78,6 +78,14 @@ class Inbox:
         return len(self._items)
 
 
+def wait_for(future: Future[Receipt], timeout: float) -> Receipt:
+    """The receipt, or JournalFull when it did not come within `timeout` seconds (the draft may still be stored)."""
+    try:
+        return future.result(timeout)
+    except TimeoutError as error:
+        raise JournalFull(f"the journal did not answer within {timeout:g} s") from error
+
+
 def end_all(tickets: list[Ticket], results: list[Result]) -> None:
     """End the futures of a group: threads' at once, an event loop's with one call into that loop."""
     of_loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Receipt], Result]]] = {}

@@ -24,7 +24,7 @@ import structlog
 
 from fhir_bridge.pipeline.ports import Draft, Entry, JournalFull, Kind, Receipt
 from fhir_bridge.store.journal_group import commit_group
-from fhir_bridge.store.journal_queue import Inbox, Item, Result, end_all
+from fhir_bridge.store.journal_queue import Inbox, Item, Result, end_all, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -164,14 +164,6 @@ class SqliteJournal:
             database.close()
             raise
         return database
-
-
-def wait_for(future: Future[Receipt], timeout: float) -> Receipt:
-    """The receipt, or JournalFull when it did not come within `timeout` seconds (the draft may still be stored)."""
-    try:
-        return future.result(timeout)
-    except TimeoutError as error:
-        raise JournalFull(f"the journal did not answer within {timeout:g} s") from error
 
 
 def _own(path: Path) -> int:
