@@ -41,12 +41,11 @@ class Segment:
     and ``fields[2]`` the encoding characters. Trailing fields that were not sent are not in the list.
     """
 
-    __slots__ = ("_fields", "_separator", "line", "name")
+    __slots__ = ("_fields", "line", "name")
 
-    def __init__(self, line: str, separator: str) -> None:
+    def __init__(self, line: str) -> None:
         self.name = line[:3]
         self.line = line
-        self._separator = separator
         self._fields: list[str] | None = None
 
     @property
@@ -54,9 +53,10 @@ class Segment:
         """The raw fields, by HL7's own numbers."""
         fields = self._fields
         if fields is None:
-            fields = self._fields = self.line.split(self._separator)
+            separator = self.line[3:4]  # what follows the name is the separator, or nothing after a bare name
+            fields = self._fields = self.line.split(separator or None)
             if self.name in _NAMES_WITH_SEPARATOR:
-                fields.insert(1, self._separator)
+                fields.insert(1, separator)
         return fields
 
     def field(self, number: int) -> str:
@@ -267,12 +267,15 @@ def _declared(msh: list[bytes], delimiters: Delimiters) -> str:
 
 
 def _segments(text: str, separator: str) -> tuple[list[Segment], tuple[str, ...]]:
-    if "\n" in text:
-        text = text.replace("\r\n", "\r").replace("\n", "\r")
-    lines = text.split("\r")
+    if "\n" not in text:
+        lines = text.split("\r")
+    elif "\r" not in text:
+        lines = text.split("\n")
+    else:
+        lines = text.replace("\r\n", "\r").replace("\n", "\r").split("\r")
     if not lines[-1]:
         del lines[-1]
-    segments = [Segment(line, separator) for line in lines if line[3:4] == separator]
+    segments = [Segment(line) for line in lines if line[3:4] == separator]
     if len(segments) == len(lines):
         return segments, ()
     return _patched(lines, separator)
@@ -284,9 +287,9 @@ def _patched(lines: list[str], separator: str) -> tuple[list[Segment], tuple[str
     odd: list[str] = []
     for line in lines:
         if line[3:4] == separator or (len(line) == 3 and line.isalnum()):
-            segments.append(Segment(line, separator))
+            segments.append(Segment(line))
         elif line.strip(" \t\x00\x0b\x1c\ufeff"):
             last = segments[-1]
-            segments[-1] = Segment(f"{last.line}\n{line}", separator)
+            segments[-1] = Segment(f"{last.line}\n{line}")
             odd.append(f"a line that is no segment was read as the rest of {last.name} (segment {len(segments)})")
     return segments, tuple(odd)
