@@ -1,0 +1,144 @@
+"""What fhir-bridge.toml may hold: each key, its type, its limits and its default.
+
+It stands apart from config.py, which finds and merges the values, so that this page can be read as the reference of
+the settings.
+"""
+
+from __future__ import annotations
+
+import codecs
+import difflib
+from typing import TYPE_CHECKING, Any, ClassVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from marshmallow import INCLUDE, Schema, ValidationError, fields, validate, validates_schema
+
+from fhir_bridge.feeds.feed import AckMode, StorageTrouble
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+DEFAULT_FEEDS: dict[str, dict[str, Any]] = {"mllp": {"port": 2575}, "http": {}}
+"""The feeds of an installation that names none: one that listens for MLLP, and the one of `POST /hl7v2`."""
+
+_LOOPBACK = "127.0.0.1"
+_port = validate.Range(min=0, max=65535, error="expected a port, 0 to 65535")
+_name = validate.Regexp(r"[a-z][a-z0-9_-]{0,31}\Z", error="expected a name of small letters, digits, - and _")
+
+
+def _zone(value: str) -> None:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValidationError("expected an IANA time zone, like America/New_York") from error
+
+
+def _charset(value: str) -> None:
+    try:
+        codecs.lookup(value)
+    except LookupError as error:
+        raise ValidationError("expected a character set, like utf-8 or iso-8859-1") from error
+
+
+class _Table(Schema):
+    """A table that names what it does not know, and what may have been meant."""
+
+    class Meta:
+        """marshmallow's own check of unknown keys names no alternative; ours does."""
+
+        unknown = INCLUDE
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _known(self, _data: Any, original: object, **_: Any) -> None:
+        if not isinstance(original, dict):
+            return
+        unknown = sorted(set(original) - set(self.fields))
+        if unknown:
+            raise ValidationError({key: [_unknown(key, self.fields)] for key in unknown})
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(key, list(known), n=1)
+    return f"unknown setting; did you mean {nearest[0]}?" if nearest else "unknown setting"
+
+
+class HttpSchema(_Table):
+    """[http]."""
+
+    host = fields.String(load_default=_LOOPBACK)
+    port = fields.Integer(load_default=8080, validate=_port)
+
+
+class FacilitySchema(_Table):
+    """[facility]."""
+
+    name = fields.String(load_default="Hospital")
+    zone = fields.String(load_default="UTC", validate=_zone)
+    language = fields.String(load_default="en", validate=validate.Regexp(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z"))
+
+
+class MappingSchema(_Table):
+    """[mapping]: a folder of mapping tables in place of the packaged ones, and the site overlay in it."""
+
+    folder = fields.String(load_default=None, allow_none=True)
+    site = fields.String(load_default=None, allow_none=True)
+
+
+class FeedSchema(_Table):
+    """[feeds.NAME]: without a port the feed does not listen for MLLP."""
+
+    host = fields.String(load_default=_LOOPBACK)
+    port = fields.Integer(load_default=None, allow_none=True, validate=_port)
+    zone = fields.String(load_default=None, allow_none=True, validate=_zone)
+    charset = fields.String(load_default=None, allow_none=True, validate=_charset)
+    authority = fields.String(load_default="")
+    ack = fields.String(load_default=AckMode.AS_ASKED.value, validate=validate.OneOf([mode.value for mode in AckMode]))
+    on_storage_trouble = fields.String(
+        load_default=StorageTrouble.HOLD_THEN_CLOSE.value,
+        validate=validate.OneOf([choice.value for choice in StorageTrouble]),
+    )
+    ack_deadline = fields.Float(
+        load_default=4.0, validate=validate.Range(min=0.1, max=60, error="expected 0.1 to 60 seconds")
+    )
+    max_size = fields.Integer(
+        load_default=16 << 20, validate=validate.Range(min=1024, max=64 << 20, error="expected 1024 to 67108864 bytes")
+    )
+
+
+class DestinationSchema(_Table):
+    """[destinations.NAME]: the FHIR R4 base URL of an EHR."""
+
+    base_url = fields.Url(required=True, schemes={"http", "https"}, require_tld=False)
+    token_file = fields.String(load_default=None, allow_none=True)
+    profile = fields.String(load_default="generic")
+
+
+class SettingsSchema(_Table):
+    """The whole file."""
+
+    tables: ClassVar[dict[str, type[_Table]]] = {"feeds": FeedSchema, "destinations": DestinationSchema}
+
+    var = fields.String(load_default="var")
+    token = fields.String(load_default=None, allow_none=True, validate=validate.Length(min=16))
+    http = fields.Nested(HttpSchema, load_default=lambda: HttpSchema().load({}))
+    facility = fields.Nested(FacilitySchema, load_default=lambda: FacilitySchema().load({}))
+    mapping = fields.Nested(MappingSchema, load_default=lambda: MappingSchema().load({}))
+    feeds = fields.Dict(keys=fields.String(validate=_name), values=fields.Nested(FeedSchema), load_default=dict)
+    destinations = fields.Dict(
+        keys=fields.String(validate=_name), values=fields.Nested(DestinationSchema), load_default=dict
+    )
+
+
+def leaves(names: Mapping[str, Iterable[str]]) -> list[str]:
+    """The path of every key, those of named tables for each of `names` (table to its names)."""
+    paths = []
+    for key, field in SettingsSchema().fields.items():
+        if key in SettingsSchema.tables:
+            paths += [
+                f"{key}.{name}.{leaf}" for name in names.get(key, ()) for leaf in SettingsSchema.tables[key]().fields
+            ]
+        elif isinstance(field, fields.Nested):
+            paths += [f"{key}.{leaf}" for leaf in field.schema.fields]
+        else:
+            paths.append(key)
+    return paths

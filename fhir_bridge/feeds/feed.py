@@ -1,0 +1,55 @@
+"""What a feed is: one source of messages, with what its bytes alone do not say. Values only; config.py fills them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class AckMode(StrEnum):
+    """Which acknowledgement a sender gets (HL7 v2 section 2.9; WIRE.md row MSH-15/16)."""
+
+    AS_ASKED = "as-asked"
+    """As MSH-15 and MSH-16 of each message ask; both empty is one immediate AA, AE or AR."""
+    ORIGINAL = "original"
+    """Always one AA, AE or AR, whatever MSH-15 and MSH-16 say."""
+    ACCEPT = "accept"
+    """Always one CA, CE or CR."""
+    NONE = "none"
+    """Never any."""
+
+
+class StorageTrouble(StrEnum):
+    """What a sender sees while the journal cannot store. Never a positive acknowledgement."""
+
+    HOLD_THEN_CLOSE = "hold-then-close"
+    """Wait for storage within the deadline, then close unanswered, so that the sender sends again."""
+    NAK = "nak"
+    """Wait for storage within the deadline, then answer AE or CE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A source's name and customs.
+
+    `zone` is an IANA time zone for times without an offset; `charset` reads what MSH-18 does not name; `authority` is
+    the assigning authority of identifiers that name none; `ack_deadline` is in seconds, `max_size` in bytes.
+    """
+
+    name: str
+    zone: str = "UTC"
+    charset: str | None = None
+    authority: str = ""
+    ack: AckMode = AckMode.AS_ASKED
+    on_storage_trouble: StorageTrouble = StorageTrouble.HOLD_THEN_CLOSE
+    ack_deadline: float = 4.0
+    max_size: int = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class MllpAddress:
+    """Where a feed listens for MLLP."""
+
+    feed: Feed
+    host: str
+    port: int
