@@ -6,6 +6,7 @@ imports neither pydantic nor fhir.resources. The mapping checker and the validat
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -53,11 +54,17 @@ class Element:
 
 
 class Definitions:
-    """The elements of each type, by name. A backbone element's type is its path: ``Patient.contact``."""
+    """The elements of each type, by name. A backbone element's type is its path: ``Patient.contact``.
 
-    def __init__(self, types: Mapping[str, Mapping[str, Element]], resources: frozenset[str]) -> None:
+    `version` is a hash of the data they were read from.
+    """
+
+    def __init__(
+        self, types: Mapping[str, Mapping[str, Element]], resources: frozenset[str], version: str = ""
+    ) -> None:
         self._types = types
         self.resources = resources
+        self.version = version
 
     @property
     def types(self) -> Mapping[str, Mapping[str, Element]]:
@@ -76,16 +83,17 @@ class Definitions:
 @lru_cache(maxsize=1)
 def load() -> Definitions:
     """The definitions that are shipped with this package."""
-    return from_document(orjson.loads(DATA.read_bytes()))
+    data = DATA.read_bytes()
+    return from_document(orjson.loads(data), hashlib.sha256(data).hexdigest())
 
 
-def from_document(document: dict[str, Any]) -> Definitions:
+def from_document(document: dict[str, Any], version: str = "") -> Definitions:
     """Definitions from their JSON form; what `to_document` wrote."""
     types = {
         type_name: MappingProxyType({name: _element(name, facts) for name, facts in elements.items()})
         for type_name, elements in document["types"].items()
     }
-    return Definitions(MappingProxyType(types), frozenset(document["resources"]))
+    return Definitions(MappingProxyType(types), frozenset(document["resources"]), version)
 
 
 def to_document(definitions: Definitions) -> dict[str, Any]:

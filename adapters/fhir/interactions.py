@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -192,7 +192,7 @@ def _split(value: str) -> list[str]:
 
 
 def unescape(text: str) -> str:
-    """A search value without its escapes (``\\,`` ``\\|`` ``\\$`` ``\\\\``)."""
+    r"""A search value without its escapes (``\,``, ``\|``, ``\$`` and ``\\``)."""
     return _ESCAPED.sub(r"\1", text)
 
 

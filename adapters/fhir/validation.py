@@ -55,12 +55,8 @@ def _issues(resource: Any, at: str) -> Iterator[Issue]:
         yield Issue("error", "not-supported", f"{at}.resourceType" if at else "resourceType", "unknown resource type")
         return
     path = at or name
-    try:
-        if not _validator().is_valid({name: resource}):
-            yield from _explain(name, resource, path)
-    except ValueError:
-        yield Issue("error", "structure", path, "nested too deeply")
-        return
+    if not _validator().is_valid({name: resource}):
+        yield from _explain(name, resource, path)
     for inner_path, inner in _inside(name, resource):
         yield from _issues(inner, path + inner_path)
 
