@@ -1,0 +1,151 @@
+"""One entry of the journal becomes state: the fold's single step (FOLD 1), by the kind of the entry.
+
+A pure, deterministic function of (state, entry, sets in force): time is the entry's, ids are made from business keys,
+and what must go out becomes a row. Batches, transactions and cursors are the worker's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from fhir_bridge.pipeline import commands, deliveries, oblige, translate
+from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
+from fhir_bridge.pipeline.ports import Entry, Kind, Outcome
+from fhir_bridge.pipeline.reconcile import Frame, reconcile
+from fhir_bridge.pipeline.state import Ended
+from fhir_bridge.record import project
+from fhir_bridge.record.clocks import stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from fhir_bridge.pipeline.ports import JournalReader
+    from fhir_bridge.pipeline.state import State
+    from fhir_bridge.pipeline.translate import Sets, SetsInForce
+    from fhir_bridge.record.assertion import Translation
+
+GATEWAY = "gateway"
+"""The source of what was said to this installation itself, by its people."""
+
+
+class Validate(Protocol):
+    """Structural errors of a FHIR R4 resource as (path, message without values); empty when it is valid."""
+
+    def __call__(self, resource: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+        """Validate one resource."""
+        ...
+
+
+class Fold:
+    """Applies entries to a state. `journal` is only read for entries that a retry cites."""
+
+    def __init__(self, state: State, journal: JournalReader, sets: SetsInForce, validate: Validate) -> None:
+        self.state, self.journal, self.sets, self.validate = state, journal, sets, validate
+        self._kinds: dict[Kind, Callable[[Entry, Frame], Ended]] = {
+            Kind.HL7V2: self._hl7v2,
+            Kind.FHIR: self._fhir,
+            Kind.COMMAND: self._command,
+            Kind.TIMER: self._timer,
+            Kind.ATTEMPT: lambda entry, frame: deliveries.attempt(frame, orjson.loads(entry.body)),
+            Kind.ANSWER: lambda entry, frame: deliveries.answer(frame, orjson.loads(entry.body)),
+            Kind.RETRY: self._retry,
+        }
+
+    def apply(self, entry: Entry, now: int) -> Ended:
+        """Apply one entry; how it ended. What it raises, the worker undoes: Ignored, Refused, Poison, anything else."""
+        if entry.kind is Kind.ACTIVATION:
+            kind, digest = self.sets.activate(entry.body)
+            self.state.activate(kind, digest, entry.seq)
+            return Ended(Outcome.APPLIED)
+        frame = Frame(
+            state=self.state,
+            seq=entry.seq,
+            partition=entry.partition,
+            received_at=entry.received_at,
+            now=now,
+            source=GATEWAY,
+            stamp=stamp(None, entry.received_at, entry.seq),
+            precedence=self._sets.precedence,
+        )
+        return self._kinds[entry.kind](entry, frame)
+
+    @property
+    def digest(self) -> str:
+        """Hashes of the sets in force."""
+        return self.sets.current.digest if self.sets.current else ""
+
+    @property
+    def _sets(self) -> Sets:
+        if self.sets.current is None:
+            raise Poison("no-sets-in-force")
+        return self.sets.current
+
+    def _hl7v2(self, entry: Entry, frame: Frame) -> Ended:
+        return self._assert(entry, frame, translate.hl7v2(entry, self._sets))
+
+    def _assert(self, entry: Entry, frame: Frame, translation: Translation) -> Ended:
+        """Steps 3 and 4 for what an entry asserts."""
+        patient = translate.patient_or_poison(translation)
+        frame.source = self._sets.feed(entry.feed).source
+        frame.stamp = stamp(translation.recorded, entry.received_at, entry.seq)
+        frame.occurred = translation.occurred
+        reconcile(frame, translation)
+        if frame.touched.changed or frame.touched.relinked:
+            oblige.oblige(frame, self._sets.force)
+        return Ended(Outcome.APPLIED, patient=patient)
+
+    def _fhir(self, entry: Entry, frame: Frame) -> Ended:
+        body = orjson.loads(entry.body)
+        echo = _own_delivery(body["resource"])
+        if echo:
+            ended = deliveries.echo(frame, echo, f"Communication/{body['resource'].get('id', '')}")
+            return Ended(ended.outcome, patient=ended.patient, result={"status": 200, "body": {}})
+        frame.whole = True
+        translation = translate.fhir(body, self._sets)
+        known = self.state.part(translation.assertions[0].resource["id"])
+        ended = self._assert(entry, frame, translation)
+        touched = frame.touched.docs[translation.assertions[0].resource["id"]]
+        result = {"status": 200 if known else 201, "body": project.resource(touched, frame.precedence)}
+        return Ended(ended.outcome, patient=ended.patient, result=result)
+
+    def _command(self, entry: Entry, frame: Frame) -> Ended:
+        return commands.apply(frame, orjson.loads(entry.body), self._sets.force, self.validate, self._sets.destination)
+
+    def _timer(self, entry: Entry, frame: Frame) -> Ended:
+        body = orjson.loads(entry.body)
+        if self.state.timer_due(body["timer"]) != body["due"]:
+            raise Ignored("timer-moved")
+        self.state.drop_timer(body["timer"])
+        if body["action"] == "wake":
+            oblige.judge_again(frame, body["target"], self._sets.force)
+            return Ended(Outcome.APPLIED)
+        return commands.overdue(frame, body["target"])
+
+    def _retry(self, entry: Entry, frame: Frame) -> Ended:
+        """A parked entry again, or dropped for good (FOLD 17): its outcome is replaced, its bytes stay as they came."""
+        body = orjson.loads(entry.body)
+        known = self.state.outcome_of(body["seq"])
+        cited = self.journal.entry(body["seq"])
+        if cited is None or known is None or known[0] != Outcome.PARKED:
+            raise Refused(409, "not-parked", "Only a parked entry can be retried or dropped", "seq")
+        if body.get("drop"):
+            ended = Ended(Outcome.IGNORED, "dropped", body["drop"], known[1])
+        else:
+            try:
+                ended = self._kinds[cited.kind](cited, frame)
+            except Ignored as reason:
+                ended = Ended(Outcome.IGNORED, reason.code, reason.location)
+            except Poison as reason:
+                raise Refused(422, reason.code, "The entry still cannot be applied", reason.location) from reason
+        self.state.end(cited.seq, cited.feed, cited.kind, self._sets.digest, ended)
+        return Ended(Outcome.APPLIED, patient=ended.patient, result={"status": 200, "body": {"outcome": ended.outcome}})
+
+
+def _own_delivery(resource: Mapping[str, Any]) -> str | None:
+    """The delivery that a resource is the echo of: it bears our own identifier (FOLD 20)."""
+    for identifier in resource.get("identifier", ()):
+        if identifier.get("system") == commands.DELIVERY_SYSTEM:
+            return str(identifier.get("value"))
+    return None

@@ -1,0 +1,163 @@
+"""Step 2: a raw entry becomes assertions about resources, by the sets that are in force for it. CPU only.
+
+HL7 v2 goes through the compiled mapping set; a pushed FHIR resource already is an assertion. Bytes are read by a
+parser that wiring puts in, so that no wire format is known here.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+from zoneinfo import ZoneInfo
+
+from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
+from fhir_bridge.record.assertion import Assertion, Link, Translation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fhir_bridge.pipeline.oblige import InForce
+    from fhir_bridge.pipeline.ports import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSettings:
+    """What a feed's messages mean: whose they are, their zone, character set and default assigning authority."""
+
+    source: str = "ehr"
+    zone: str = "UTC"
+    charset: str | None = None
+    authority: str = ""
+
+    def tzinfo(self) -> ZoneInfo:
+        """The zone of times that are sent without one."""
+        return ZoneInfo(self.zone)
+
+
+class TranslateHl7v2(Protocol):
+    """Bytes of one HL7 v2 message to its assertions. Raises Ignored (no mapping) or Poison (cannot be read)."""
+
+    def __call__(self, body: bytes, feed: FeedSettings, received_at: int) -> Translation:
+        """Translate one message."""
+        ...
+
+
+@dataclass(slots=True)
+class Sets:
+    """The sets in force (FOLD 11): mapping, rules and settings, each with the hash that is kept with every outcome."""
+
+    hashes: dict[str, str]
+    translate_hl7v2: TranslateHl7v2
+    force: InForce
+    feeds: Mapping[str, FeedSettings] = field(default_factory=dict)
+    precedence: tuple[str, ...] = ()
+    zone: str = "UTC"
+    destination: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The hashes in one word."""
+        return " ".join(f"{kind}:{digest[:12]}" for kind, digest in sorted(self.hashes.items()))
+
+    def feed(self, name: str) -> FeedSettings:
+        """A feed's settings; the installation's own feeds have the facility's zone."""
+        return self.feeds.get(name) or FeedSettings(zone=self.zone)
+
+
+class SetsInForce(Protocol):
+    """Where the fold finds the sets, and puts others in force when an activation entry says so."""
+
+    current: Sets | None
+
+    def activate(self, body: bytes) -> tuple[str, str]:
+        """Put the set in an activation entry in force; returns its kind and hash."""
+        ...
+
+
+def hl7v2(entry: Entry, sets: Sets) -> Translation:
+    """An HL7 v2 entry's assertions."""
+    return sets.translate_hl7v2(entry.body, sets.feed(entry.feed), entry.received_at)
+
+
+ACCEPTED = frozenset({"Patient", "Appointment", "Communication"})
+
+
+def fhir(body: Mapping[str, Any], sets: Sets) -> Translation:
+    """A pushed FHIR resource's assertions. It is found again by its business identifier, as HL7 v2's is."""
+    resource = dict(body["resource"])
+    kind = resource["resourceType"]
+    if kind not in ACCEPTED:
+        raise Ignored("fhir-type-not-taken", kind)
+    make: Callable[[str, str], str] = lambda k, key: str(uuid.uuid5(sets.force.namespace, f"{k}|{key}"))  # noqa: E731 - one expression
+    sent_id = resource.get("id") or body.get("id")
+    resource["id"], key = _identify(resource, sent_id, make)
+    _localise(resource, make)
+    patient = resource["id"] if kind == "Patient" else _patient_of(resource)
+    if patient is None:
+        raise Refused(422, "no-patient", "The resource names no patient that can be found by id or identifier", kind)
+    meta = resource.pop("meta", {})
+    recorded = meta.get("lastUpdated")
+    security = {k: v for k, v in meta.items() if k in ("security", "tag")}
+    if security:
+        resource["meta"] = security
+    return Translation(kind, recorded, None, [Assertion(resource, key)], (patient,))
+
+
+def _identify(resource: dict[str, Any], sent_id: str | None, make: Callable[[str, str], str]) -> tuple[str, str]:
+    kind = resource["resourceType"]
+    for identifier in sorted(resource.get("identifier", ()), key=_medical_record_first):
+        if identifier.get("system") and identifier.get("value"):
+            key = f"{identifier['system']}|{identifier['value']}"
+            return make(kind, key), f"{kind}|{key}"
+    if not sent_id:
+        raise Refused(422, "no-identifier", "The resource has neither an identifier with a system nor an id", kind)
+    return make(kind, f"id|{sent_id}"), f"{kind}|id|{sent_id}"
+
+
+def _medical_record_first(identifier: Mapping[str, Any]) -> bool:
+    codings = identifier.get("type", {}).get("coding", ())
+    return not any(coding.get("code") == "MR" for coding in codings)
+
+
+def _localise(resource: dict[str, Any], make: Callable[[str, str], str]) -> None:
+    """Point references by identifier at the ids that those identifiers have here."""
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, list):
+            return [walk(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        identifier = value.get("identifier")
+        if isinstance(identifier, dict) and "reference" not in value and _is_patient(value, identifier):
+            key = f"{identifier['system']}|{identifier['value']}"
+            return {**value, "reference": f"Patient/{make('Patient', key)}"}
+        return {name: walk(inner) for name, inner in value.items()}
+
+    for name in ("subject", "sender", "participant", "recipient", "encounter"):
+        if name in resource:
+            resource[name] = walk(resource[name])
+
+
+def _is_patient(reference: Mapping[str, Any], identifier: Mapping[str, Any]) -> bool:
+    named = reference.get("type", "Patient") == "Patient"
+    return named and bool(identifier.get("system")) and bool(identifier.get("value"))
+
+
+def _patient_of(resource: Mapping[str, Any]) -> str | None:
+    references = [resource.get("subject")] + [p.get("actor") for p in resource.get("participant", ())]
+    for reference in references:
+        text = (reference or {}).get("reference", "")
+        if text.startswith("Patient/"):
+            return str(text[8:])
+    return None
+
+
+def patient_or_poison(translation: Translation) -> str:
+    """The primary patient of a translation."""
+    if not translation.patients:
+        raise Poison("no-patient", "PID-3")
+    return translation.patients[0]
+
+
+__all__ = ["ACCEPTED", "FeedSettings", "Link", "Sets", "SetsInForce", "TranslateHl7v2", "fhir", "hl7v2"]
