@@ -235,11 +235,11 @@ def _msh(source: bytes) -> tuple[list[bytes], Delimiters]:
     if not separator:
         raise Er7Error("found a segment cut short", code=REQUIRED_FIELD_MISSING, location=Location("MSH", field=1))
     fields = line.split(separator)
-    return fields, _delimiters(separator, fields[1])
+    return fields, delimiters_of(separator, fields[1])
 
 
 @lru_cache(maxsize=256)
-def _delimiters(separator: bytes, encoding: bytes) -> Delimiters:
+def delimiters_of(separator: bytes, encoding: bytes) -> Delimiters:
     """From MSH-1 and MSH-2, whose fifth character (truncation, v2.7) plays no part in reading."""
     where = Location("MSH", field=2)
     if not encoding:
