@@ -100,7 +100,7 @@ class Entry:
     conflicting: bool = False
 
 
-class JournalFull(Exception):  # noqa: N818 - named for the condition, as its senders see it
+class JournalFull(Exception):
     """The journal cannot take entries now (queue full, disk full, database locked): nothing was stored."""
 
 

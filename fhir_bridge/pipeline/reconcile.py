@@ -88,7 +88,8 @@ def _fold_part(frame: Frame, assertion: Assertion) -> None:
     elif kind == "Appointment" and resource.get("status") in episode.BOOKING_FACT:
         _add_fact(frame, doc, episode.BOOKING_FACT[resource["status"]], None)
     elif kind == "Communication":
-        _add_fact(frame, doc, "received", resource.get("sent") or resource.get("received"))
+        name = "sent" if "recipient" in resource else "received"
+        _add_fact(frame, doc, name, resource.get("sent") or resource.get("received"))
 
 
 def _subject(resource: dict[str, Any]) -> str | None:

@@ -55,7 +55,7 @@ class Worker:
             except self.trouble as error:
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
-                log.error("storage-trouble", error=type(error).__name__, failures=failures, retry_in=pause)
+                log.error("storage-trouble", error=type(error).__name__, retry_in=pause)  # noqa: TRY400 - a trace may hold values
                 stop.wait(pause)
                 continue
             if not applied:

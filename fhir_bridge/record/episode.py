@@ -32,7 +32,8 @@ AXES = {
     "cancelled": "booking",
     "died": "life",
     "alive": "life",
-    "received": "reception",
+    "received": "contact",
+    "sent": "contact",
 }
 """Every fact's axis; facts of one axis answer one another."""
 
@@ -65,16 +66,13 @@ BOOKING_STATUS = {
     "cancelled": "cancelled",
 }
 BOOKING_FACT = {
-    "booked": "booked",
-    "pending": "booked",
-    "proposed": "booked",
     "arrived": "arrived",
     "checked-in": "arrived",
     "fulfilled": "fulfilled",
     "noshow": "no-show",
     "cancelled": "cancelled",
 }
-"""Appointment.status as a sender of FHIR or SCH-25 states it → the fact that it is."""
+"""A stated Appointment.status (FHIR, SCH-25) that is a fact of its own; that a booking stands is none."""
 
 Facts = dict[str, dict[str, list[list[Any]]]]
 """source → axis → [[clock, seq, fact, business time or None], …], sorted."""

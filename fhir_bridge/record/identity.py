@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class MergeCycle(Exception):  # noqa: N818 - named for the condition; the entry is parked with it
+class MergeCycle(Exception):
     """Two records that each claim to be replaced by the other."""
 
 

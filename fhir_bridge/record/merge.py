@@ -39,7 +39,7 @@ OWNERS = {
 OWNED_BY_PATIENT = frozenset({"Encounter", "Appointment", "Communication"})
 DIRECTORY = frozenset({"Practitioner", "PractitionerRole", "Organization", "Location"})
 _NESTED = {"Encounter": frozenset({"period", "hospitalization"}), "Patient": frozenset()}
-_DERIVED = {"Encounter": frozenset({"status", "subject"}), "Appointment": frozenset({"status"})}
+_DERIVED = {"Encounter": frozenset({"status", "subject"})}
 _CHOICES = ("deceased", "multipleBirth")
 _NOT_ELEMENTS = frozenset({"resourceType", "id", "identifier"})
 

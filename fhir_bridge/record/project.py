@@ -29,7 +29,7 @@ def resource(doc: Doc, precedence: tuple[str, ...] = ()) -> dict[str, Any]:
     if doc["type"] == "Encounter":
         _complete_encounter(out, doc, precedence)
     elif doc["type"] == "Appointment":
-        out["status"] = episode.appointment_status(doc["facts"], None, precedence)
+        out["status"] = episode.appointment_status(doc["facts"], out.get("status"), precedence)
     return out
 
 
