@@ -37,7 +37,7 @@ _CHECKPOINT_PAGES = 2000
 _log = structlog.get_logger(__name__)
 
 
-class JournalOwned(Exception):  # noqa: N818 - named for the condition
+class JournalOwned(Exception):
     """Another process owns this journal; only one may append to the file."""
 
 

@@ -1,0 +1,158 @@
+"""The MLLP feed: each framed message goes to the journal, and its acknowledgement leaves after the commit (I1).
+
+It stands between adapters.hl7v2.listener (sockets, framing, answers in order) and hl7v2_door.py (what a message
+becomes, what is answered), and owns what neither knows: waiting for storage, and the deadline. When the journal cannot
+store, the draft is offered again until the feed's deadline; then the sender gets what its feed says: a closed
+connection, or AE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import structlog
+
+from adapters.hl7v2.connection import Limits
+from adapters.hl7v2.listener import Listener, serve
+from fhir_bridge.feeds.feed import Feed, MllpAddress, StorageTrouble
+from fhir_bridge.feeds.hl7v2_door import Admission, Hl7v2Door
+from fhir_bridge.pipeline.ports import Draft, Instant, JournalFull, Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from adapters.hl7v2.connection import Peer
+    from adapters.hl7v2.mllp import FrameFault
+
+Answer: TypeAlias = "asyncio.Future[bytes | None]"
+
+_RETRY_SECONDS = 0.1
+_WATCH_SECONDS = 0.1
+
+_log = structlog.get_logger(__name__)
+
+
+class LoopJournal(Protocol):
+    """The journal, as an event loop appends to it."""
+
+    def submit_in_loop(self, draft: Draft) -> asyncio.Future[Receipt]:
+        """Queue a draft; the future ends once it is durable, or with JournalFull. Raises JournalFull."""
+        ...
+
+
+class NotStored(Exception):
+    """The deadline passed before storage took the message: the connection is closed unanswered."""
+
+
+class _Pending:
+    """A message on its way into the journal; `reply` ends with its answer, or with NotStored."""
+
+    __slots__ = ("admission", "deadline", "reply")
+
+    def __init__(self, admission: Admission, reply: Answer, deadline: float) -> None:
+        self.admission = admission
+        self.reply = reply
+        self.deadline = deadline
+
+
+class MllpFeed:
+    """The callbacks of one feed's listener."""
+
+    def __init__(self, feed: Feed, journal: LoopJournal, clock: Callable[[], Instant]) -> None:
+        self.feed = feed
+        self.troubled = 0
+        """Times that storage did not take a message at once."""
+        self._door = Hl7v2Door(feed, clock)
+        self._journal = journal
+        self._loop = asyncio.get_running_loop()
+        self._pending: deque[_Pending] = deque()  # by deadline, since all wait equally long
+        self._watch: asyncio.TimerHandle | None = None
+        self._trouble_logged = False
+
+    def on_message(self, raw: bytes, _peer: Peer) -> Answer:
+        """Store one message; the future ends with its acknowledgement."""
+        return self._store(self._door.admit(raw))
+
+    def on_fault(self, fault: FrameFault, peer: Peer) -> Answer | None:
+        """Keep what came in a broken frame, as refused; the answer is that of its last part."""
+        _log.warning("mllp.fault", feed=self.feed.name, fault=fault.kind.value, peer=peer.host, parts=len(fault.parts))
+        answer = None
+        for part in fault.parts:
+            if part.strip():
+                answer = self._store(self._door.fault(fault.kind, part))
+                answer.add_done_callback(_seen)
+        return answer
+
+    def _store(self, admission: Admission) -> Answer:
+        reply: Answer = self._loop.create_future()
+        pending = _Pending(admission, reply, self._loop.time() + self.feed.ack_deadline)
+        waiting = self._pending
+        while waiting and waiting[0].reply.done():
+            waiting.popleft()
+        waiting.append(pending)
+        if self._watch is None:
+            self._watch = self._loop.call_later(_WATCH_SECONDS, self._expire)
+        self._submit(pending)
+        return reply
+
+    def _submit(self, pending: _Pending) -> None:
+        if pending.reply.done():
+            return
+        try:
+            stored = self._journal.submit_in_loop(pending.admission.draft)
+        except JournalFull:
+            self._again(pending)
+        else:
+            stored.add_done_callback(partial(self._stored, pending))
+
+    def _stored(self, pending: _Pending, stored: asyncio.Future[Receipt]) -> None:
+        error = stored.exception()
+        if pending.reply.done():
+            return
+        if error is None:
+            self._trouble_logged = False
+            pending.reply.set_result(self._door.answer(pending.admission, stored.result()))
+        elif isinstance(error, JournalFull):
+            self._again(pending)
+        else:
+            _log.error("mllp.not_storable", feed=self.feed.name, reason=str(error))
+            pending.reply.set_exception(error)
+
+    def _again(self, pending: _Pending) -> None:
+        self.troubled += 1
+        if not self._trouble_logged:
+            self._trouble_logged = True
+            _log.error("mllp.storage_trouble", feed=self.feed.name, policy=self.feed.on_storage_trouble.value)
+        self._loop.call_later(_RETRY_SECONDS, self._submit, pending)
+
+    def _expire(self) -> None:
+        """Settle what is past its deadline, and look again later while anything waits."""
+        now = self._loop.time()
+        waiting = self._pending
+        while waiting and (waiting[0].reply.done() or waiting[0].deadline <= now):
+            pending = waiting.popleft()
+            if not pending.reply.done():
+                self._give_up(pending)
+        self._watch = self._loop.call_later(_WATCH_SECONDS, self._expire) if waiting else None
+
+    def _give_up(self, pending: _Pending) -> None:
+        if self.feed.on_storage_trouble is StorageTrouble.NAK:
+            pending.reply.set_result(self._door.not_stored(pending.admission))
+        else:
+            pending.reply.set_exception(NotStored("storage did not take the message before the feed's deadline"))
+
+
+async def listen(address: MllpAddress, journal: LoopJournal, clock: Callable[[], Instant]) -> Listener:
+    """Start the listener of one feed. Raises OSError when the address cannot be bound."""
+    feed = MllpFeed(address.feed, journal, clock)
+    limits = Limits(message_bytes=address.feed.max_size)
+    return await serve(address.host, address.port, feed.on_message, on_fault=feed.on_fault, limits=limits)
+
+
+def _seen(answer: Answer) -> None:
+    """Look at an outcome that perhaps nobody awaits, so that asyncio does not complain about it."""
+    if not answer.cancelled():
+        answer.exception()
