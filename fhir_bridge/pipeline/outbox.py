@@ -38,7 +38,10 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One resource on its way to an EHR. `generation` is the number of the next, or running, attempt."""
+    """One resource on its way to an EHR. `generation` is the number of the next, or running, attempt.
+
+    `reason` is the last answer's: why it is held, for one that is.
+    """
 
     id: str
     patient: str
@@ -50,6 +53,7 @@ class Delivery:
     not_before: Instant
     created_at: Instant
     resource: dict[str, Any] = field(repr=False)
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
