@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOVES: dict[str, dict[str, str]] = {
     "attempt": {"pending": "sending", "retrying": "sending"},
     "delivered": {"sending": "delivered"},
-    "refused": {"sending": "refused"},
+    "refused": {"sending": "refused", "pending": "refused", "retrying": "refused"},  # unsent: found invalid
     "retry": {"sending": "retrying"},
     "unsure": {"sending": "unsure"},
     "held": {"pending": "held", "held": "held", "retrying": "held"},
