@@ -59,6 +59,8 @@ class Fold:
             kind, digest = self.sets.activate(entry.body)
             self.state.activate(kind, digest, entry.seq)
             return Ended(Outcome.APPLIED)
+        if entry.conflicting and entry.kind in (Kind.COMMAND, Kind.FHIR):
+            raise Refused(422, "idempotency-key-reused", "This key came before with another request", "Idempotency-Key")
         frame = Frame(
             state=self.state,
             seq=entry.seq,

@@ -290,8 +290,11 @@ class _Reconciler:
         redated = row.due != judgement.due
         row.due, row.start, row.queue, row.priority = judgement.due, judgement.start, rule.queue, rule.priority
         row.rule_version = rule.version
-        if redated and row.business_status == "overdue" and (row.due is None or row.due > self.frame.now):
-            row.business_status = None
+        if redated:
+            if row.due is not None and row.due <= self.frame.now:
+                row.business_status = "overdue"
+            elif row.business_status == "overdue":
+                row.business_status = None
         self._changed(row, "re-dated")
         if redated:
             self._set_timer(row)

@@ -217,8 +217,8 @@ class State(Protocol):
         """Add a line to a patient's timeline."""
         ...
 
-    def active_sets(self) -> dict[str, str]:
-        """Hash by kind of the sets in force."""
+    def active_sets(self) -> dict[str, tuple[str, int]]:
+        """(hash, seq of its activation) by kind of the sets in force."""
         ...
 
     def activate(self, kind: str, digest: str, seq: int) -> None:

@@ -20,8 +20,7 @@ TABLES = (
     ("link", "retired, survivor, source, clock, seq", "retired, source"),
     (
         "task",
-        "id, grp, generation, patient, root, rule, rule_version, scope_id, anchor, status, business_status, queue, owner, "
-        "priority, start, due, opened_at, closed_at, settled_by, version, doc",
+        "*",
         "id",
     ),
     ("timer", "id, due, partition, action, target", "id"),

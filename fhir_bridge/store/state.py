@@ -230,8 +230,9 @@ class SqliteState:
         text = _dump(doc).decode() if doc else None
         self._db.execute("INSERT OR REPLACE INTO event VALUES (?,?,?,?,?,?,?)", (patient, at, seq, n, kind, ref, text))
 
-    def active_sets(self) -> dict[str, str]:
-        return dict(self._db.execute("SELECT kind, hash FROM active_set"))
+    def active_sets(self) -> dict[str, tuple[str, int]]:
+        rows = self._db.execute("SELECT kind, hash, seq FROM active_set")
+        return {kind: (digest, seq) for kind, digest, seq in rows}
 
     def activate(self, kind: str, digest: str, seq: int) -> None:
         self._db.execute("INSERT OR REPLACE INTO active_set VALUES (?,?,?)", (kind, digest, seq))

@@ -1,0 +1,183 @@
+"""Sets in force (FOLD 11): mapping, rules and settings become effective by an entry that carries them whole.
+
+So a rebuild folds every entry under the sets that it was folded under, and "which mapping was that?" has an answer.
+Folders are read here and materialised again from the journal; what they mean is the compiler's and the rules' affair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from adapters.fhir.definitions import Definitions
+from adapters.hl7v2 import er7
+from adapters.hl7v2.definitions import definitions as hl7_definitions
+from adapters.hl7v2.errors import Er7Error
+from fhir_bridge import mapping
+from fhir_bridge.pipeline.errors import Ignored, Poison
+from fhir_bridge.pipeline.oblige import InForce
+from fhir_bridge.pipeline.ports import Draft, Kind
+from fhir_bridge.pipeline.translate import FeedSettings, Sets
+from fhir_bridge.tasks.calendar import Calendar
+from fhir_bridge.tasks.load import load_rules
+from fhir_bridge.wiring.installation import packaged_mappings
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from fhir_bridge.config import Settings
+    from fhir_bridge.mapping import MappingSet
+    from fhir_bridge.pipeline.ports import Instant, JournalReader
+    from fhir_bridge.record.assertion import Translation
+    from fhir_bridge.tasks.rules import RuleSet
+
+MAPPING, RULES, SETTINGS = "mapping", "rules", "settings"
+_FOLDERS = {MAPPING: ("hl7v2_to_fhir",), RULES: ("rules", "education")}
+
+
+def configured(settings: Settings) -> dict[str, bytes]:
+    """The body of an activation entry for each set as it is configured now: kind → canonical JSON."""
+    folder = settings.mapping_folder or packaged_mappings()
+    bodies = {kind: _body(kind, _files(folder, names)) for kind, names in _FOLDERS.items()}
+    feeds = {
+        name: asdict(FeedSettings("ehr", feed.zone, feed.charset, feed.authority))
+        for name, feed in settings.feeds.items()
+    }
+    values = {
+        "feeds": feeds,
+        "facility": {"zone": settings.facility.zone, "language": settings.facility.language},
+        "destination": settings.destinations[0].name if settings.destinations else "",
+        "precedence": ["ehr", "gateway"],
+    }
+    bodies[SETTINGS] = _body(SETTINGS, {"settings.json": orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()})
+    return bodies
+
+
+def _files(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
+    found = sorted(path for name in names for path in (folder / name).rglob("*.yaml"))
+    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in found}
+
+
+def _body(kind: str, files: Mapping[str, str]) -> bytes:
+    content = orjson.dumps(files, option=orjson.OPT_SORT_KEYS)
+    digest = blake2b(content, digest_size=16).hexdigest()
+    return orjson.dumps({"kind": kind, "hash": digest, "files": files}, option=orjson.OPT_SORT_KEYS)
+
+
+def activation_drafts(settings: Settings, active: Mapping[str, tuple[str, int]], head: int, now: Instant) -> list[Draft]:
+    """The entries that put the configured sets in force, for those that are not yet."""
+    drafts = []
+    for kind, body in configured(settings).items():
+        digest = orjson.loads(body)["hash"]
+        if active.get(kind, ("",))[0] != digest:
+            drafts.append(
+                Draft(Kind.ACTIVATION, "activation", now, 0, f"{kind}:{digest}:{head}", f"activation.{kind}", body)
+            )
+    return drafts
+
+
+class SetLibrary:
+    """Puts sets in force, and keeps those in force at hand. `var/sets` holds them as files, by hash."""
+
+    def __init__(self, var: Path, namespace: uuid.UUID) -> None:
+        self.current: Sets | None = None
+        self._var, self._namespace = var, namespace
+        self._hashes: dict[str, str] = {}
+        self._mapping: MappingSet | None = None
+        self._rules: RuleSet | None = None
+        self._settings: dict[str, Any] | None = None
+
+    def restore(self, active: Mapping[str, tuple[str, int]], journal: JournalReader) -> None:
+        """Put in force what a state says is in force, from the entries that said so."""
+        for _, seq in sorted(active.values(), key=lambda pair: pair[1]):
+            entry = journal.entry(seq)
+            if entry is None:
+                raise Poison("activation-missing")
+            self.activate(entry.body)
+
+    def activate(self, body: bytes) -> tuple[str, str]:
+        """Put the set of an activation entry in force; a set that does not check is never stored, so it loads."""
+        content = orjson.loads(body)
+        kind, digest, files = content["kind"], content["hash"], content["files"]
+        if self._hashes.get(kind) != digest:
+            if kind == SETTINGS:
+                self._settings = orjson.loads(files["settings.json"])
+            else:
+                self._load(kind, self._materialise(kind, digest, files))
+            self._hashes[kind] = digest
+        self._combine()
+        return kind, digest
+
+    def _materialise(self, kind: str, digest: str, files: Mapping[str, str]) -> Path:
+        folder = self._var / "sets" / f"{kind}-{digest}"
+        for name, text in files.items():
+            path = folder / name
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+        return folder
+
+    def _load(self, kind: str, folder: Path) -> None:
+        if kind == MAPPING:
+            self._mapping = load_mapping(folder, self._var / "cache")
+        else:
+            self._rules = load_rules(folder / "rules")
+
+    def _combine(self) -> None:
+        if self._mapping is None or self._rules is None or self._settings is None:
+            return
+        facility = self._settings["facility"]
+        self.current = Sets(
+            hashes=dict(self._hashes),
+            translate_hl7v2=Translator(self._mapping, self._namespace),
+            force=InForce(
+                rules=self._rules,
+                calendar=Calendar(ZoneInfo(facility["zone"])),
+                languages=(facility["language"],),
+                namespace=self._namespace,
+            ),
+            feeds={name: FeedSettings(**values) for name, values in self._settings["feeds"].items()},
+            precedence=tuple(self._settings["precedence"]),
+            zone=facility["zone"],
+            destination=self._settings["destination"],
+        )
+
+    @property
+    def mapping(self) -> MappingSet | None:
+        """The mapping set in force."""
+        return self._mapping
+
+
+def load_mapping(folder: Path, cache: Path | None) -> MappingSet:
+    """Load and check a mapping set with this project's definitions. Raises mapping.CheckFailed."""
+    return mapping.load(folder / "hl7v2_to_fhir", Definitions.shipped(), hl7_definitions(), cache)
+
+
+class Translator:
+    """Bytes of an HL7 v2 message to assertions: the ER7 view and the mapping set put together."""
+
+    def __init__(self, mapping_set: MappingSet, namespace: uuid.UUID) -> None:
+        self._set, self._namespace = mapping_set, namespace
+
+    def __call__(self, body: bytes, feed: FeedSettings, received_at: int) -> Translation:
+        """Translate one message. Raises Ignored where no table takes its trigger, Poison where it cannot be read."""
+        try:
+            message = er7.parse(body, default_charset=feed.charset)
+            return self._set.translate(message, context(self._namespace, feed))
+        except mapping.NotMapped as verdict:
+            raise Ignored("not-mapped", verdict.trigger) from verdict
+        except mapping.Untranslatable as verdict:
+            raise Poison(verdict.code, verdict.location) from verdict
+        except Er7Error as error:
+            raise Poison(f"er7-{error.code}", error.location or "") from error
+
+
+def context(namespace: uuid.UUID, feed: FeedSettings) -> mapping.TranslateContext:
+    """What a feed's messages mean, as the compiler wants to know it."""
+    return mapping.TranslateContext(namespace=namespace, zone=feed.tzinfo(), authority=feed.authority)
