@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from adapters.hl7v2 import er7, escapes
 from adapters.hl7v2.ack import AckError
-from adapters.hl7v2.errors import CARDINALITY, SEGMENT_SEQUENCE, BatchError, Location
+from adapters.hl7v2.errors import CARDINALITY, SEGMENT_SEQUENCE, BatchError, LocalProtocolError, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,6 +76,8 @@ def build_batch_ack(file: BatchFile, answers: Sequence[bytes | None], *, control
     `answers` has one item for each of ``file.messages``, None where a message wants no answer. Batch n's own control
     id is ``control_id.n``.
     """
+    if len(answers) != len(file.messages):
+        raise LocalProtocolError("found another number of answers than of messages, expected one for each")
     left = iter(answers)
     separator = file.delimiters.field
     out: list[bytes] = []
