@@ -38,7 +38,7 @@ class Part:
     withdrawn: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Structure:
     """A segment's or group's place in a message structure. `most` is 0 for any number; a segment has no `parts`."""
 
@@ -48,12 +48,27 @@ class Structure:
     parts: tuple[Structure, ...] = ()
     choice: bool = False
 
-    @property
+    @cached_property
     def segments(self) -> frozenset[str]:
         """Every segment name in it."""
-        if not self.parts:
-            return frozenset({self.name})
-        return frozenset(name for part in self.parts for name in part.segments)
+        return frozenset(name for part in self.parts for name in part.segments) or frozenset({self.name})
+
+    @cached_property
+    def starts(self) -> frozenset[str]:
+        """The segment names that an occurrence may begin with."""
+        names: frozenset[str] = frozenset()
+        for part in self.parts:
+            names |= part.starts
+            if part.least and not self.choice:
+                break
+        return names or frozenset({self.name})
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """The segments that every occurrence has."""
+        if self.choice:
+            return frozenset()
+        return frozenset(name for part in self.parts if part.least for name in part.required) or frozenset({self.name})
 
 
 _STRUCTURES = {
@@ -122,7 +137,10 @@ class Hl7Definitions:
     def structure_of(self, code: str, trigger: str, version: str = "2.8") -> str:
         """The name of the structure for a message code and trigger, '' when the version has none."""
         messages = _library(supported(version)).MESSAGES
-        for name in (f"{code}_{trigger}", _STRUCTURE_OF.get(f"{code}^{trigger}", ""), code):
+        names = [_STRUCTURE_OF.get(f"{code}^{trigger}", ""), f"{code}_{trigger}", code]
+        if supported(version) < "2.3.1":  # before MSH-9.3 each trigger had a structure of its own
+            names[:2] = names[1::-1]
+        for name in names:
             if name in messages:
                 return name
         return ""
@@ -140,17 +158,18 @@ def _merged(kind: str, name: str, version: str) -> Mapping[int, Part] | None:
     at = VERSIONS.index(version)
     for older in reversed(VERSIONS[: at + 1]):
         for part in _parts(kind, name, older):
-            if part.number not in parts and part.datatype != "WD":
+            if part.number not in parts and part.datatype not in ("WD", "wd"):
                 parts[part.number] = part if older == version else _withdrawn(part)
     return MappingProxyType(dict(sorted(parts.items()))) if parts else None
 
 
 def _parts(kind: str, name: str, version: str) -> list[Part]:
     reference = getattr(_library(version), kind).get(name)
-    if reference is None:
+    # A few of hl7apy's entries are misshapen (ORO of v2.1, ANYHL7SEGMENT): they define nothing.
+    if not reference or (kind == "SEGMENTS" and len(reference) != 2):
         return []
     rows = reference[1] if kind == "SEGMENTS" else reference
-    return [_part(row) for row in rows]
+    return [_part(row) for row in rows if len(row) == 4 and len(row[1] or ()) == 6]
 
 
 def _part(row: Any) -> Part:
