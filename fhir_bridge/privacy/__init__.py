@@ -1,1 +1,19 @@
+"""Privacy: one policy function, what it leaves of a resource, and the audit trail's values."""
 
+from fhir_bridge.privacy.audit import AuditEvent, event
+from fhir_bridge.privacy.policy import Action, Decision, Principal, Role, Subject, decide
+from fhir_bridge.privacy.projection import confidentiality, display_name, project
+
+__all__ = [
+    "Action",
+    "AuditEvent",
+    "Decision",
+    "Principal",
+    "Role",
+    "Subject",
+    "confidentiality",
+    "decide",
+    "display_name",
+    "event",
+    "project",
+]

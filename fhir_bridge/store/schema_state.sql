@@ -27,6 +27,7 @@ CREATE TABLE part (             -- the record, kept by identifier and never move
     doc BLOB NOT NULL           -- registers, sets, facts: see fhir_bridge/record
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX part_patient ON part (patient, type, live_until) WHERE patient IS NOT NULL;
+CREATE INDEX part_communication ON part (live_until, id) WHERE type = 'Communication';
 CREATE TABLE patient (          -- what patients are found by; one row for each identifier's record
     id TEXT PRIMARY KEY,
     root TEXT NOT NULL,         -- the survivor under which this record is shown; itself when not merged
@@ -37,8 +38,8 @@ CREATE TABLE patient (          -- what patients are found by; one row for each 
     test INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX patient_root ON patient (root);
-CREATE INDEX patient_name ON patient (family, given, id);
-CREATE INDEX patient_birth ON patient (birth_date, family, id);
+CREATE INDEX patient_name ON patient (family, coalesce(given, ''), id);
+CREATE INDEX patient_birth ON patient (birth_date, coalesce(family, ''), id);
 CREATE TABLE identifier (value TEXT NOT NULL, system TEXT NOT NULL, type TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (value, system, type, id)) STRICT, WITHOUT ROWID; -- type: Patient, Encounter, Appointment
 CREATE INDEX identifier_id ON identifier (id);
 CREATE TABLE link (retired TEXT NOT NULL, survivor TEXT NOT NULL, source TEXT NOT NULL, clock INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (retired, source)) STRICT, WITHOUT ROWID;
@@ -71,6 +72,7 @@ CREATE INDEX task_scope ON task (scope_id, rule);
 CREATE INDEX task_root ON task (root, open, due);
 CREATE INDEX task_work ON task (open, due, id);
 CREATE INDEX task_queue ON task (queue, open, due, id);
+CREATE INDEX task_rule ON task (rule, open, due, id);
 CREATE INDEX task_owner ON task (owner, open, due, id) WHERE owner IS NOT NULL;
 CREATE TABLE timer (id TEXT PRIMARY KEY, due INTEGER NOT NULL, partition INTEGER NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX timer_due ON timer (due);
@@ -93,7 +95,21 @@ CREATE TABLE delivery (
 CREATE INDEX delivery_work ON delivery (state, not_before);
 CREATE INDEX delivery_root ON delivery (root, created_at);
 CREATE INDEX delivery_created ON delivery (created_at, id);
+CREATE INDEX delivery_state ON delivery (state, created_at, id);
 CREATE INDEX delivery_task ON delivery (task) WHERE task IS NOT NULL;
+CREATE TABLE delivery_count (state TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID; -- kept by the triggers, which a REPLACE of put_delivery passes too
+INSERT INTO delivery_count VALUES ('pending', 0), ('held', 0), ('sending', 0), ('delivered', 0), ('retrying', 0), ('refused', 0), ('unsure', 0), ('superseded', 0);
+CREATE TRIGGER delivery_put BEFORE INSERT ON delivery BEGIN
+    UPDATE delivery_count SET n = n - 1 WHERE state = (SELECT state FROM delivery WHERE id = new.id);
+    UPDATE delivery_count SET n = n + 1 WHERE state = new.state;
+END;
+CREATE TRIGGER delivery_moved AFTER UPDATE OF state ON delivery BEGIN
+    UPDATE delivery_count SET n = n - 1 WHERE state = old.state;
+    UPDATE delivery_count SET n = n + 1 WHERE state = new.state;
+END;
+CREATE TRIGGER delivery_gone AFTER DELETE ON delivery BEGIN
+    UPDATE delivery_count SET n = n - 1 WHERE state = old.state;
+END;
 CREATE TABLE event (            -- the timeline: one line for each thing that happened to a patient
     patient TEXT NOT NULL,
     at INTEGER NOT NULL,        -- µs

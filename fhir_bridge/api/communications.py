@@ -1,0 +1,112 @@
+"""/api/communications and /api/concerns: what was said to and by patients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiflask import APIBlueprint
+from marshmallow import RAISE
+
+from fhir_bridge.api import answers, schemas, shapes
+from fhir_bridge.api.pending import CHANGES, changed
+from fhir_bridge.gateway import paging
+from fhir_bridge.gateway.answers import answer
+from fhir_bridge.gateway.faults import not_found
+from fhir_bridge.gateway.reading import Shown, root_of, roots_of, show, show_one
+from fhir_bridge.gateway.rights import needs, ports
+from fhir_bridge.gateway.submit import command
+from fhir_bridge.privacy import Action
+from fhir_bridge.privacy import project as leave
+from fhir_bridge.record import project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Response
+
+    from fhir_bridge.gateway.ports import Key, Row
+
+blueprint = APIBlueprint("communications", __name__, url_prefix="/api", tag="Communications")
+
+CONCERN_SYSTEM = "urn:fhir-bridge:concern"
+
+
+@blueprint.get("/communications")
+@needs(Action.COMMUNICATION_LIST)
+@blueprint.input(schemas.CommunicationQuery, location="query", unknown=RAISE)
+@blueprint.output(answers.CommunicationPage)
+def communications(query_data: dict[str, Any]) -> Response:
+    """Communications, newest first."""
+    return _page(query_data, Action.COMMUNICATION_LIST, lambda _: True)
+
+
+@blueprint.get("/concerns")
+@needs(Action.CONCERN_LIST)
+@blueprint.input(schemas.CommunicationQuery, location="query", unknown=RAISE)
+@blueprint.output(answers.CommunicationPage)
+def concerns(query_data: dict[str, Any]) -> Response:
+    """Concerns, newest first: those that an associate took in and those that an EHR sent."""
+    return _page(query_data, Action.CONCERN_LIST, is_concern)
+
+
+@blueprint.post("/concerns")
+@needs(Action.CONCERN_CREATE)
+@blueprint.input(schemas.ConcernIn, location="json")
+@blueprint.output(answers.ConcernOut, status_code=201)
+@blueprint.doc(responses=CHANGES)
+def take_in(json_data: dict[str, Any]) -> Response:
+    """Take a concern in; its obligations follow by rule."""
+    patient = json_data.pop("patient")
+    if ports().queries.patient(patient) is None:
+        raise not_found("patient")
+    if "received" in json_data:
+        json_data["received"] = json_data["received"].isoformat()
+    return changed(lambda: command("concern.create", patient, json_data, patient=patient), _taken_in)
+
+
+def _taken_in(body: dict[str, Any]) -> Response:
+    row = ports().queries.part(body["id"])
+    if row is None:
+        raise not_found("concern")
+    shown = show_one(Action.CONCERN_CREATE, root_of(row["patient"]))
+    resource = _resource(row, shown)
+    return answer({"id": row["id"], "patient": shown.reference, "resource": resource}, 201)
+
+
+def is_concern(resource: dict[str, Any]) -> bool:
+    """Whether a Communication is a concern: its category is one of ours."""
+    return any(
+        coding.get("system") == CONCERN_SYSTEM
+        for category in resource.get("category", ())
+        for coding in category.get("coding", ())
+    )
+
+
+def _page(query: dict[str, Any], action: Action, wanted: Callable[[dict[str, Any]], bool]) -> Response:
+    limit, after = query["limit"], paging.decode(query["cursor"], int, str)
+    rows = _rows(query["patient"], after, limit + 1)
+    page, cursor = paging.cut(rows, limit, lambda row: (row["live_until"], row["id"]))
+    kept = [row for row in page if wanted(project.resource(row["doc"], ports().settings.precedence))]
+    roots = roots_of(row["patient"] for row in kept if row["patient"])
+    shown = show(action, set(roots.values()))
+    items = [
+        _item(row, shown[root]) for row in kept if (root := roots.get(row["patient"])) is not None and root in shown
+    ]
+    return answer({"items": items, "next": cursor})
+
+
+def _rows(patient: str | None, after: Key | None, limit: int) -> list[Row]:
+    if patient is None:
+        return ports().queries.communications(None, after, limit)
+    members = ports().queries.members(root_of(patient))
+    return ports().queries.communications(members, after, limit)
+
+
+def _item(row: Row, shown: Shown) -> dict[str, Any]:
+    resource = _resource(row, shown)
+    direction = "sent" if shapes.delivery_of(resource) else "received"
+    return {"patient": shown.reference, "direction": direction, "resource": resource}
+
+
+def _resource(row: Row, shown: Shown) -> dict[str, Any]:
+    return leave(shown.decision, project.resource(row["doc"], ports().settings.precedence))

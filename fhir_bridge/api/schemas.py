@@ -1,0 +1,186 @@
+"""What the API takes and gives, written once: requests are checked by these, openapi.yaml is made from them.
+
+FHIR resources stand in answers as they are (`Dict`); their form is R4's. Answers are not run through a schema on their
+way out, since that costs more than the answer itself; the contract tests hold them to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiflask import Schema
+from marshmallow import RAISE, fields, validate, validates_schema
+from marshmallow import ValidationError as Invalid
+
+from fhir_bridge.gateway.paging import DEFAULT_LIMIT, MAX_LIMIT
+
+STATUSES = [
+    "draft",
+    "requested",
+    "received",
+    "accepted",
+    "rejected",
+    "ready",
+    "cancelled",
+    "in-progress",
+    "on-hold",
+    "failed",
+    "completed",
+    "entered-in-error",
+]
+DELIVERY_STATES = ["pending", "held", "sending", "delivered", "retrying", "refused", "unsure", "superseded"]
+CONCERN_CATEGORIES = ["grievance", "complaint", "billing", "communication", "privacy", "discrimination", "records"]
+MEDIA = ["PHONE", "FACE", "VIDEOCONF", "MAILWRIT", "ONLINEWRIT", "EMAILWRIT", "FAXWRIT"]
+LONGEST_TEXT = 20_000
+
+
+class Request(Schema):
+    """What callers send: what is not known is refused, without repeating it."""
+
+    class Meta:
+        """marshmallow's settings."""
+
+        unknown = RAISE
+
+    error_messages = {  # noqa: RUF012 - marshmallow declares it so
+        "unknown": "There is no such field here.",
+        "type": "Send an object.",
+    }
+
+
+def text(**more: Any) -> fields.String:
+    """A text that a person wrote."""
+    return fields.String(validate=validate.Length(min=1, max=LONGEST_TEXT), **more)
+
+
+def word(**more: Any) -> fields.String:
+    """An id or a code."""
+    return fields.String(validate=validate.Length(min=1, max=256), **more)
+
+
+class PageQuery(Request):
+    """Every list."""
+
+    limit = fields.Integer(load_default=DEFAULT_LIMIT, validate=validate.Range(min=1, max=MAX_LIMIT))
+    cursor = fields.String(load_default=None, validate=validate.Length(min=1, max=1000))
+
+
+class PatientQuery(PageQuery):
+    """Names are prefixes, in any case of letters. Without any parameter all patients come, by id."""
+
+    identifier = word(load_default=None, metadata={"description": "`system|value`, or a value of any system"})
+    family = word(load_default=None)
+    given = word(load_default=None, metadata={"description": "only together with family or birth_date"})
+    birth_date = fields.Date(load_default=None)
+    tests = fields.Boolean(load_default=False, metadata={"description": "bring test patients along"})
+
+    @validates_schema
+    def _indexed(self, data: dict[str, Any], **_: Any) -> None:
+        if data.get("given") and not (data.get("family") or data.get("birth_date")):
+            raise Invalid("Send family or birth_date with it.", "given")
+
+
+class TaskQuery(PageQuery):
+    """A worklist; without a status it holds what is open."""
+
+    queue = word(load_default=None)
+    status = fields.String(load_default=None, validate=validate.OneOf(STATUSES))
+    owner = word(load_default=None)
+    patient = word(load_default=None)
+    rule = word(load_default=None)
+    overdue = fields.Boolean(load_default=None)
+    due_before = fields.AwareDateTime(load_default=None, format="iso", default_timezone=None)
+
+
+class CommunicationQuery(PageQuery):
+    """All, or one patient's. A page may hold fewer than `limit` although more follow."""
+
+    patient = word(load_default=None)
+
+
+class MessageQuery(PageQuery):
+    """By control id, or those that are parked, or all; newest first."""
+
+    control_id = word(load_default=None)
+    parked = fields.Boolean(load_default=False)
+
+
+class DeliveryQuery(PageQuery):
+    """Newest first."""
+
+    state = fields.String(load_default=None, validate=validate.OneOf(DELIVERY_STATES))
+    patient = word(load_default=None)
+
+
+class Plain(Request):
+    """A move that needs no more."""
+
+    note = text()
+
+
+class Hold(Request):
+    """What the task waits for."""
+
+    reason = text()
+
+
+class Cancel(Request):
+    """Why there is nothing to do any more."""
+
+    reason = text(required=True)
+
+
+class Reassign(Request):
+    """To whom: a person, or a queue."""
+
+    owner = word()
+    queue = word()
+    note = text()
+
+    @validates_schema
+    def _somebody(self, data: dict[str, Any], **_: Any) -> None:
+        if not data.get("owner") and not data.get("queue"):
+            raise Invalid("Name an owner or a queue.", "owner")
+
+
+class Comment(Request):
+    """What to remember."""
+
+    text = text(required=True)
+
+
+class Attempt(Request):
+    """One try to reach the patient."""
+
+    reached = fields.Boolean()
+    at = fields.AwareDateTime(format="iso")
+    number = fields.Integer(validate=validate.Range(min=1, max=100))
+    note = text()
+
+
+class Complete(Request):
+    """What came of it. It becomes the task's output and, for education and discharge, the Communication at the EHR."""
+
+    outcome = word(required=True, metadata={"description": "one of the rule's outcomes, see `why.outcomes`"})
+    note = text()
+    language = fields.String(validate=validate.Regexp(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z"))
+    topic = text()
+    medium = fields.String(validate=validate.OneOf(MEDIA))
+    attempt = fields.Nested(Attempt)
+
+
+class ConcernIn(Request):
+    """A concern that a patient or their representative brought forward."""
+
+    patient = word(required=True)
+    category = fields.String(required=True, validate=validate.OneOf(CONCERN_CATEGORIES))
+    text = text(required=True)
+    medium = fields.String(validate=validate.OneOf(MEDIA))
+    received = fields.AwareDateTime(format="iso", metadata={"description": "when it came in; now, if left out"})
+
+
+class Settle(Request):
+    """What became of a delivery: it arrived, it did not (send again), or it is given up."""
+
+    result = fields.String(required=True, validate=validate.OneOf(["delivered", "not-delivered", "abandoned"]))
+    reason = text()

@@ -1,0 +1,169 @@
+"""/api/tasks: worklists, one task with why it exists, and what people do with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiflask import APIBlueprint
+from marshmallow import RAISE
+
+from fhir_bridge.api import answers, schemas, shapes
+from fhir_bridge.api.pending import CHANGES, changed
+from fhir_bridge.gateway import paging
+from fhir_bridge.gateway.answers import answer, etag
+from fhir_bridge.gateway.faults import not_found
+from fhir_bridge.gateway.ports import TaskSearch
+from fhir_bridge.gateway.reading import Shown, root_of, show, show_one
+from fhir_bridge.gateway.rights import needs, ports
+from fhir_bridge.gateway.submit import command, expected_version
+from fhir_bridge.privacy import Action
+from fhir_bridge.record.clocks import instant
+
+if TYPE_CHECKING:
+    from flask import Response
+
+    from fhir_bridge.gateway.ports import Row
+
+blueprint = APIBlueprint("tasks", __name__, url_prefix="/api/tasks", tag="Tasks")
+
+CLOSED = frozenset({"completed", "cancelled", "rejected", "failed", "entered-in-error"})
+
+BODIES: dict[str, type[schemas.Request]] = {
+    "claim": schemas.Plain,
+    "release": schemas.Plain,
+    "start": schemas.Plain,
+    "hold": schemas.Hold,
+    "resume": schemas.Plain,
+    "complete": schemas.Complete,
+    "cancel": schemas.Cancel,
+    "reassign": schemas.Reassign,
+    "comment": schemas.Comment,
+}
+"""What people do with a task, and what they send for it."""
+
+SAYS = {
+    "claim": "Take a task upon oneself.",
+    "release": "Give a task back to its queue.",
+    "start": "Begin the work.",
+    "hold": "Let a task wait.",
+    "resume": "Go on with a task that waited.",
+    "complete": "Finish a task; education and discharge tasks write a Communication to the EHR.",
+    "cancel": "End a task that has nothing left to do, with the reason.",
+    "reassign": "Hand a task to a person or another queue.",
+    "comment": "Add a remark.",
+}
+
+
+@blueprint.get("")
+@needs(Action.TASK_LIST)
+@blueprint.input(schemas.TaskQuery, location="query", unknown=RAISE)
+@blueprint.output(answers.TaskPage)
+def worklist(query_data: dict[str, Any]) -> Response:
+    """A worklist by due date, what has none last."""
+    limit = query_data["limit"]
+    after = paging.decode(query_data["cursor"], (int, type(None)), str)
+    rows = ports().queries.tasks(_search(query_data), after, limit + 1)
+    page, cursor = paging.cut(rows, limit, lambda row: (row["due"], row["id"]))
+    shown = show(Action.TASK_LIST, {row["root"] for row in page})
+    items = [_brief(row, shown[row["root"]]) for row in page if row["root"] in shown]
+    return answer({"items": items, "next": cursor})
+
+
+def _search(query: dict[str, Any]) -> TaskSearch:
+    now = ports().clock()
+    before = query["due_before"]
+    due_before = instant(before.isoformat()) if before else None
+    due_from = None
+    if query["overdue"] is True:
+        due_before = min(now, due_before) if due_before is not None else now
+    elif query["overdue"] is False:
+        due_from = now
+    return TaskSearch(
+        open=query["status"] not in CLOSED,
+        status=query["status"],
+        queue=query["queue"],
+        owner=query["owner"],
+        root=root_of(query["patient"]) if query["patient"] else None,
+        rule=query["rule"],
+        due_from=due_from,
+        due_before=due_before,
+    )
+
+
+@blueprint.get("/<task_id>")
+@needs(Action.TASK_READ)
+@blueprint.output(answers.TaskWhole)
+def read(task_id: str) -> Response:
+    """One task, with the messages that its evidence came from; its version is the ETag."""
+    return whole(task_id)
+
+
+@blueprint.get("/<task_id>/why")
+@needs(Action.TASK_READ)
+@blueprint.output(answers.Why)
+def why(task_id: str) -> Response:
+    """Why a task exists: rule, citation, evidence down to segment and field, and what would make it go away."""
+    row = _row(task_id)
+    show_one(Action.TASK_READ, row["root"])
+    return answer(_explained(row))
+
+
+def _row(task_id: str) -> Row:
+    row = ports().queries.task(task_id)
+    if row is None:
+        raise not_found("task")
+    return row
+
+
+def _rule(row: Row) -> Any:
+    return ports().rule(row["rule"], row["rule_version"])
+
+
+def _brief(row: Row, shown: Shown) -> dict[str, Any]:
+    return shapes.task(row, _rule(row), shown.reference, ports().clock())
+
+
+def whole(task_id: str) -> Response:
+    """One task as it now is, read and audited."""
+    row = _row(task_id)
+    shown = show_one(Action.TASK_READ, row["root"])
+    body = _brief(row, shown) | {
+        "why": _explained(row),
+        "output": row["doc"].get("output"),
+        "history": row["doc"].get("history", []),
+    }
+    return answer(body, headers={"ETag": etag(row["version"])})
+
+
+def _explained(row: Row) -> dict[str, Any]:
+    found = shapes.why(row, _rule(row))
+    for item in found["evidence"]:
+        item["sources"] = [
+            {name: source.get(name) for name in ("position", "text", "message")}
+            for source in ports().explain(item["seq"], item["resource"] or "", item["element"])
+        ]
+    return found
+
+
+def _act(task_id: str, action: str, data: dict[str, Any]) -> Response:
+    row = _row(task_id)
+    return changed(
+        lambda: command(f"task.{action}", task_id, data, patient=row["patient"], expect_version=expected_version()),
+        lambda _: whole(task_id),
+    )
+
+
+def _add_action(action: str, body: type[schemas.Request]) -> None:
+    """One route for each action, so that each has its own body and its own place in openapi.yaml."""
+
+    @blueprint.post(f"/<task_id>/{action}", endpoint=action)
+    @needs(Action.TASK_ACT)
+    @blueprint.input(body, location="json")
+    @blueprint.output(answers.TaskWhole)
+    @blueprint.doc(summary=SAYS[action], responses=CHANGES)
+    def act(task_id: str, json_data: dict[str, Any]) -> Response:
+        return _act(task_id, action, json_data)
+
+
+for _action, _body in BODIES.items():
+    _add_action(_action, _body)

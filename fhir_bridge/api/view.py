@@ -1,0 +1,154 @@
+"""The unified view of one patient: everything that is known, from few queries inside one snapshot.
+
+It stands apart from the route so that it can be measured and tested without HTTP. Each section is cut at a length and
+named in `more` then; what was left out is found by the lists. Who may see it was decided before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fhir_bridge.api import alerts, shapes
+from fhir_bridge.gateway import paging
+from fhir_bridge.gateway.ports import TaskSearch
+from fhir_bridge.privacy import project as leave
+from fhir_bridge.record import merge, project
+
+if TYPE_CHECKING:
+    from fhir_bridge.gateway.ports import Ports, Row
+    from fhir_bridge.gateway.reading import Shown
+
+SECTION = 20
+TIMELINE = 20
+MERGED = 20
+
+
+class _Page:
+    """Collects the sections, and the names of those that were cut."""
+
+    def __init__(self) -> None:
+        self.more: list[str] = []
+
+    def cut(self, name: str, rows: list[Any], length: int = SECTION) -> list[Any]:
+        if len(rows) > length:
+            self.more.append(name)
+        return rows[:length]
+
+
+def compose(ports: Ports, shown: Shown) -> dict[str, Any]:
+    """The view of one patient, as answers.PatientView has it."""
+    page, queries = _Page(), ports.queries
+    members = page.cut("merged", queries.members(shown.id), MERGED)
+    records = queries.patients(members)
+    docs = [records[member]["doc"] for member in members if member in records and records[member]["doc"]]
+    encounters = page.cut("encounters", [row["doc"] for row in queries.parts(members, "Encounter", SECTION + 1)])
+    patient = project.patient(docs, ports.settings.precedence) if docs else shown.resource
+    deliveries = page.cut("deliveries", queries.deliveries(None, shown.id, None, SECTION + 1))
+    timeline, cursor = paging.cut(queries.events(members, None, TIMELINE + 1), TIMELINE, event_key)
+    visits = _newest_first([_resource(ports, shown, doc) for doc in encounters])
+    test = any(record["test"] for record in records.values())
+    owners = [*encounters, *docs]
+    return {
+        "id": shown.id,
+        "identity": _identity(ports, shown, patient, members, records),
+        "alerts": alerts.of(patient, visits, test=test, language=ports.settings.language),
+        "encounters": visits,
+        "appointments": _appointments(ports, shown, page, members),
+        "coverage": _members(ports, shown, owners, "Coverage"),
+        "coverage_known": merge.set_state(owners, "Coverage", ports.settings.precedence),
+        "conditions": _members(ports, shown, owners, "Condition"),
+        "allergies": _members(ports, shown, owners, "AllergyIntolerance"),
+        "contacts": _members(ports, shown, owners, "RelatedPerson"),
+        "communications": _communications(ports, shown, page, members, deliveries),
+        "tasks": _tasks(ports, shown, page),
+        "deliveries": [shapes.delivery(row, shown.reference) for row in deliveries],
+        "timeline": {"items": [shapes.event(row) for row in timeline], "next": cursor},
+        "more": page.more,
+    }
+
+
+def event_key(row: Row) -> tuple[Any, ...]:
+    """The place of a line in a timeline."""
+    return row["at"], row["seq"], row["n"]
+
+
+def _resource(ports: Ports, shown: Shown, doc: dict[str, Any]) -> dict[str, Any]:
+    return leave(shown.decision, project.resource(doc, ports.settings.precedence))
+
+
+def _identity(
+    ports: Ports, shown: Shown, patient: dict[str, Any], members: list[str], records: dict[str, Row]
+) -> dict[str, Any]:
+    retired = members[1:]
+    return {
+        "name": shown.name,
+        "birth_date": patient.get("birthDate"),
+        "gender": patient.get("gender"),
+        "identifiers": shapes.identifiers(patient),
+        "merged": [
+            {
+                "id": edge["retired"],
+                "into": edge["survivor"],
+                "at": shapes.moment(edge["clock"]),
+                "source": edge["source"],
+                "identifiers": _identifiers_of(ports, records.get(edge["retired"])),
+            }
+            for edge in (ports.queries.links(retired) if retired else ())
+        ],
+        "resource": leave(shown.decision, patient),
+    }
+
+
+def _identifiers_of(ports: Ports, record: Row | None) -> list[dict[str, Any]]:
+    if record is None or not record["doc"]:
+        return []
+    return shapes.identifiers(project.resource(record["doc"], ports.settings.precedence))
+
+
+def _newest_first(encounters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(encounters, key=lambda encounter: str(encounter.get("period", {}).get("start", "")), reverse=True)
+
+
+def _appointments(ports: Ports, shown: Shown, page: _Page, members: list[str]) -> list[dict[str, Any]]:
+    rows = page.cut("appointments", ports.queries.parts(members, "Appointment", SECTION + 1))
+    found = [_resource(ports, shown, row["doc"]) for row in rows]
+    return sorted(found, key=lambda appointment: str(appointment.get("start", "")), reverse=True)
+
+
+def _members(ports: Ports, shown: Shown, owners: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """Members of a snapshot set in visits and patient, each once, those of the newest visit first."""
+    found: dict[str, dict[str, Any]] = {}
+    for doc in owners:
+        for member in project.members_of(doc, kind, ports.settings.precedence):
+            found.setdefault(member.get("id", str(len(found))), leave(shown.decision, member))
+    return list(found.values())
+
+
+def _communications(
+    ports: Ports, shown: Shown, page: _Page, members: list[str], deliveries: list[Row]
+) -> list[dict[str, Any]]:
+    states = {row["id"]: row["state"] for row in deliveries}
+    found = []
+    for row in page.cut("communications", ports.queries.parts(members, "Communication", SECTION + 1)):
+        resource = _resource(ports, shown, row["doc"])
+        delivery = shapes.delivery_of(resource)
+        found.append(
+            {
+                "direction": "sent" if delivery else "received",
+                "delivery": delivery,
+                "state": states.get(delivery) if delivery else None,
+                "resource": resource,
+            }
+        )
+    return found
+
+
+def _tasks(ports: Ports, shown: Shown, page: _Page) -> dict[str, Any]:
+    now = ports.clock()
+
+    def shape(name: str, *, still_open: bool) -> list[dict[str, Any]]:
+        rows = ports.queries.tasks(TaskSearch(open=still_open, root=shown.id), None, SECTION + 1)
+        rows = page.cut(name, rows)
+        return [shapes.task(row, ports.rule(row["rule"], row["rule_version"]), shown.reference, now) for row in rows]
+
+    return {"open": shape("tasks.open", still_open=True), "done": shape("tasks.done", still_open=False)}

@@ -1,0 +1,134 @@
+"""FHIR push: an EHR's PUT or POST of a resource is validated and enters by the journal, like everything else.
+
+It is a feed and not the facade: nothing here reads the record, and the answer tells only where the resource is found.
+What is not valid R4 is kept as a refused entry, so that the EHR's people can look its outcome up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from apiflask import APIBlueprint
+from flask import request
+
+from fhir_bridge.gateway.answers import FHIR, JSON, answer
+from fhir_bridge.gateway.faults import ISSUE_TYPES, Fault, Place, information
+from fhir_bridge.gateway.rights import caller, needs, ports
+from fhir_bridge.gateway.submit import Pending, outcome_url, settle, submit
+from fhir_bridge.pipeline.ports import Kind
+from fhir_bridge.privacy import Action
+
+if TYPE_CHECKING:
+    from flask import Response
+
+blueprint = APIBlueprint("fhir-push", __name__, url_prefix="/fhir", tag="FHIR")
+
+FEED = "fhir"
+"""The feed of callers that are none themselves."""
+TAKEN = "<any(Patient, Appointment, Communication):resource_type>"
+INVALID = "invalid-resource"
+NOT_JSON = "not-json"
+_ACCEPTED = frozenset({FHIR, JSON})
+_LONGEST_ID = 64
+
+_OUTCOME: dict[str, Any] = {"content": {FHIR: {"schema": {"type": "object"}}}}
+_ANSWERS: Any = {
+    200: {"description": "Changed; an OperationOutcome.", **_OUTCOME},
+    201: {"description": "Created; an OperationOutcome. Location says where.", **_OUTCOME},
+    202: {"description": "Stored; the outcome will be found at Content-Location.", **_OUTCOME},
+}
+
+
+@blueprint.post(f"/{TAKEN}")
+@needs(Action.FHIR_WRITE)
+@blueprint.doc(summary="Push a resource.", responses=_ANSWERS)
+def create(resource_type: str) -> Response:
+    """Push a resource; it is found again by its business identifier."""
+    return _push("POST", resource_type, None)
+
+
+@blueprint.put(f"/{TAKEN}/<resource_id>")
+@needs(Action.FHIR_WRITE)
+@blueprint.doc(summary="Push a resource under the sender's id.", responses=_ANSWERS)
+def update(resource_type: str, resource_id: str) -> Response:
+    """Push a resource whole: what it leaves out this sender no longer states."""
+    return _push("PUT", resource_type, resource_id)
+
+
+def _push(method: str, resource_type: str, resource_id: str | None) -> Response:
+    raw = _raw()
+    resource = _checked(raw, resource_type, resource_id)
+    body = {
+        "method": method,
+        "type": resource_type,
+        "id": resource_id,
+        "if_match": request.headers.get("If-Match"),
+        "resource": resource,
+        "principal": {"id": caller().id, "role": caller().role.value},
+    }
+    entry = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    seq = submit(Kind.FHIR, _feed(), resource_type, entry, _about(resource))
+    try:
+        result = settle(seq)
+    except Pending:
+        return _told(202, f"Stored as entry {seq}.", {"Content-Location": outcome_url(seq), "Retry-After": "1"})
+    created = bool(result.get("id")) and method == "POST"
+    headers = {"Location": f"/fhir/{resource_type}/{result['id']}"} if result.get("id") else {}
+    return _told(201 if created else 200, f"Applied as entry {seq}.", headers)
+
+
+def _told(status: int, text: str, headers: dict[str, str]) -> Response:
+    outcome = {"resourceType": "OperationOutcome", "issue": [information(text)]}
+    return answer(outcome, status, headers=headers, content_type=FHIR)
+
+
+def _raw() -> bytes:
+    if request.mimetype not in _ACCEPTED:
+        raise Fault(415, "not-fhir-json", "Send application/fhir+json.")
+    return request.get_data(cache=False)
+
+
+def _checked(raw: bytes, resource_type: str, resource_id: str | None) -> dict[str, Any]:
+    """The resource, or the fault that says all that is wrong with it; what is wrong is kept as refused."""
+    try:
+        resource = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        place = Place("", "structure", f"This is not JSON (line {error.lineno}, column {error.colno}).")
+        raise _refused(raw, resource_type, 400, NOT_JSON, (place,)) from None
+    places = [_place(issue.path, issue.code, issue.message) for issue in ports().validate(resource)]
+    if not places:
+        places = list(_misplaced(resource, resource_type, resource_id))
+    if places:
+        raise _refused(raw, resource_type, 422, INVALID, tuple(places))
+    checked: dict[str, Any] = resource
+    return checked
+
+
+def _place(path: str, code: str, text: str) -> Place:
+    return Place(path, code if code in ISSUE_TYPES else "invalid", text)
+
+
+def _misplaced(resource: dict[str, Any], resource_type: str, resource_id: str | None) -> list[Place]:
+    if resource["resourceType"] != resource_type:
+        return [Place("resourceType", "invalid", f"The URL asks for a {resource_type}.")]
+    if resource_id is not None and resource.get("id") != resource_id:
+        return [Place(f"{resource_type}.id", "invalid", "The id is not the one in the URL.")]
+    return []
+
+
+def _refused(raw: bytes, resource_type: str, status: int, code: str, places: tuple[Place, ...]) -> Fault:
+    seq = submit(Kind.FHIR, _feed(), resource_type, raw, "", refused=code)
+    return Fault(status, code, "The resource was refused.", places=places, instance=outcome_url(seq))
+
+
+def _feed() -> str:
+    return caller().feed or FEED
+
+
+def _about(resource: dict[str, Any]) -> str:
+    """Whom a resource is about, by reference or identifier: it places the entry, no more."""
+    references = [resource.get("subject"), *(p.get("actor") for p in resource.get("participant", ()))]
+    named = (r["reference"] for r in references if r and str(r.get("reference", "")).startswith("Patient/"))
+    first = next(named, None)
+    return first.removeprefix("Patient/") if first else str(resource.get("id", ""))

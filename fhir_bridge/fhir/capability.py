@@ -1,0 +1,47 @@
+"""What the facade says it can do: exactly what its routes do, and no more (a test compares the two)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+READ = ("Patient", "Encounter", "Appointment", "Communication", "Task", "Practitioner", "Organization", "Location")
+"""Types that are read by id."""
+WRITTEN = ("Patient", "Appointment", "Communication")
+"""Types that an EHR pushes, by POST or PUT."""
+DATE = "2026-11-23"
+"""When this statement last changed."""
+
+
+def statement(version: str) -> dict[str, Any]:
+    """The CapabilityStatement."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": DATE,
+        "kind": "instance",
+        "software": {"name": "fhir-bridge", "version": version},
+        "implementation": {"description": "Patient-relations gateway"},
+        "fhirVersion": "4.0.1",
+        "format": ["json"],
+        "rest": [
+            {
+                "mode": "server",
+                "documentation": "Reads by id, and writes that enter the journal; there is no search here yet.",
+                "security": {"description": "A bearer token for each caller and feed."},
+                "resource": [_resource(name) for name in READ],
+            }
+        ],
+    }
+
+
+def _resource(name: str) -> dict[str, Any]:
+    interactions = ["read", *(["update", "create"] if name in WRITTEN else [])]
+    resource: dict[str, Any] = {"type": name, "interaction": [{"code": code} for code in interactions]}
+    if name in WRITTEN:
+        resource["updateCreate"] = True
+        resource["conditionalCreate"] = resource["conditionalUpdate"] = False
+        resource["versioning"] = "no-version"
+        resource["documentation"] = (
+            "Found again by its business identifier, else by the id that was sent; Location tells its id here."
+        )
+    return resource

@@ -1,0 +1,75 @@
+"""The FHIR facade's reading side: one resource by id, projected from the record for this caller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiflask import APIBlueprint
+
+from fhir_bridge.fhir.capability import READ, statement
+from fhir_bridge.gateway.answers import FHIR, answer, etag
+from fhir_bridge.gateway.faults import Fault, not_found
+from fhir_bridge.gateway.reading import root_of, show_one
+from fhir_bridge.gateway.rights import needs, ports, public
+from fhir_bridge.privacy import Action
+from fhir_bridge.privacy import project as leave
+from fhir_bridge.record import project
+from fhir_bridge.record.task_resource import task_resource
+
+if TYPE_CHECKING:
+    from flask import Response
+
+    from fhir_bridge.gateway.ports import Row
+
+blueprint = APIBlueprint("fhir", __name__, url_prefix="/fhir", tag="FHIR")
+
+_RESOURCE: Any = {
+    200: {"description": "The resource.", "content": {FHIR: {"schema": {"type": "object"}}}},
+}
+
+
+@blueprint.get("/metadata")
+@public
+@blueprint.doc(summary="What this server can do.", responses=_RESOURCE)
+def metadata() -> Response:
+    """CapabilityStatement."""
+    return answer(statement(ports().settings.version), content_type=FHIR)
+
+
+@blueprint.get("/<any({}):resource_type>/<resource_id>".format(", ".join(READ)))
+@needs(Action.FHIR_READ)
+@blueprint.doc(summary="Read a resource by id.", responses=_RESOURCE)
+def read(resource_type: str, resource_id: str) -> Response:
+    """Read. A merged patient answers with its own record, inactive, and a link to the survivor."""
+    if resource_type == "Task":
+        return _task(resource_id)
+    row = ports().queries.part(resource_id)
+    if row is None or row["type"] != resource_type:
+        raise _unknown()
+    resource = project.resource(row["doc"], ports().settings.precedence)
+    if row["patient"] is None:
+        return answer(resource, content_type=FHIR)
+    shown = show_one(Action.FHIR_READ, root_of(row["patient"]))
+    if resource_type == "Patient":
+        resource = _merged(resource, shown.id)
+    return answer(leave(shown.decision, resource), content_type=FHIR)
+
+
+def _merged(resource: dict[str, Any], root: str) -> dict[str, Any]:
+    if resource["id"] == root:
+        return resource
+    link = {"other": {"reference": f"Patient/{root}"}, "type": "replaced-by"}
+    return {**resource, "active": False, "link": [link]}
+
+
+def _task(task_id: str) -> Response:
+    row: Row | None = ports().queries.task(task_id)
+    if row is None:
+        raise _unknown()
+    shown = show_one(Action.FHIR_READ, row["root"])
+    resource = leave(shown.decision, task_resource(row, ports().rule(row["rule"], row["rule_version"])))
+    return answer(resource, headers={"ETag": "W/" + etag(row["version"])}, content_type=FHIR)
+
+
+def _unknown() -> Fault:
+    return not_found("resource")

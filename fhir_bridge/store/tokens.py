@@ -1,0 +1,150 @@
+"""Bearer tokens: one for each caller and feed, kept as hashes in a SQLite file of mode 0600.
+
+A secret is 256 random bits, so a plain SHA-256 keeps it; it is shown once, when it is made. Looking one up goes by its
+hash, so time tells nothing about a secret. `fhir-bridge token` changes the file while the gateway runs: each look-up
+reads it. What a role may do stands in privacy/policy.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sqlite3
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fhir_bridge.gateway.ports import StoreUnavailable
+from fhir_bridge.privacy import Principal, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS token (
+    id TEXT PRIMARY KEY,        -- whose it is: the caller's name in audit and history
+    hash TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL CHECK (role IN ('admin', 'engineer', 'pra', 'feed')),
+    feed TEXT NOT NULL CHECK ((feed <> '') = (role = 'feed')),
+    created_at INTEGER NOT NULL,
+    revoked_at INTEGER
+) STRICT;
+"""
+FIRST = "first"
+"""Name of the token that a fresh installation begins with."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_SECRET = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
+
+
+class TokenRefused(ValueError):
+    """A token that cannot be made: its name is taken or not a name, or its secret could not travel in a header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What is known of a token, without its secret."""
+
+    id: str
+    role: str
+    feed: str
+    created_at: int
+    revoked_at: int | None
+
+
+class SqliteTokens:
+    """Implements gateway.ports.Tokens, and what `fhir-bridge token` does."""
+
+    def __init__(self, path: Path, *, busy_timeout: float = 2.0) -> None:
+        path.touch(mode=0o600)
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(path, isolation_level=None, timeout=busy_timeout, check_same_thread=False)
+        self._database.executescript(_SCHEMA)
+
+    def principal(self, secret: str) -> Principal | None:
+        """Whose token this is. Raises StoreUnavailable."""
+        rows = self._read("SELECT id, role, feed FROM token WHERE hash = ? AND revoked_at IS NULL", (_hash(secret),))
+        return Principal(rows[0][0], Role(rows[0][1]), rows[0][2]) if rows else None
+
+    def add(self, name: str, role: Role, secret: str, *, at: int, feed: str = "") -> Token:
+        """Keep a new token. `feed` is for role feed only, by default its name. Raises TokenRefused."""
+        if not _NAME.fullmatch(name):
+            raise TokenRefused("a token's name is 1-64 letters, digits, dots, @, dashes or underscores")
+        if not _SECRET.fullmatch(secret):
+            raise TokenRefused("a token's secret is 1-512 characters of A-Z a-z 0-9 . _ ~ + / = -")
+        feed = (feed or name) if role is Role.FEED else ""
+        try:
+            with self._lock:
+                self._database.execute(
+                    "INSERT INTO token VALUES (?,?,?,?,?,NULL)", (name, _hash(secret), role.value, feed, at)
+                )
+        except sqlite3.IntegrityError:
+            raise TokenRefused("there is a token of that name or secret already") from None
+        return Token(name, role.value, feed, at, None)
+
+    def revoke(self, name: str, *, at: int) -> bool:
+        """Make a token worthless from now on; False where there is none in force."""
+        with self._lock:
+            cursor = self._database.execute(
+                "UPDATE token SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", (at, name)
+            )
+        return cursor.rowcount > 0
+
+    def tokens(self) -> list[Token]:
+        """All tokens by name, revoked ones too."""
+        return [
+            Token(*row) for row in self._read("SELECT id, role, feed, created_at, revoked_at FROM token ORDER BY id")
+        ]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def _read(self, sql: str, parameters: tuple[str, ...] = ()) -> list[tuple]:  # type: ignore[type-arg]
+        try:
+            with self._lock:
+                return self._database.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorname", type(error).__name__)
+            raise StoreUnavailable(f"tokens.db cannot be read ({code})") from None
+
+
+def ensure_first(
+    tokens: SqliteTokens, preset: str | None, file: Path, *, make_secret: Callable[[], str], at: int
+) -> None:
+    """See that an installation has its first token, an admin's, and that its secret stands in a file of mode 0600.
+
+    `preset` (FHIR_BRIDGE_TOKEN) is that secret; another preset than last time replaces it. Raises TokenRefused.
+    """
+    if preset is not None:
+        known = tokens.principal(preset)
+        if known is None:
+            _replace_first(tokens, preset, at)
+        write_secret(file, preset)
+    elif not tokens.tokens():
+        secret = make_secret()
+        tokens.add(FIRST, Role.ADMIN, secret, at=at)
+        write_secret(file, secret)
+
+
+def _replace_first(tokens: SqliteTokens, secret: str, at: int) -> None:
+    taken = {token.id for token in tokens.tokens()}
+    tokens.revoke(FIRST, at=at)
+    name = next(n for n in (FIRST, *(f"{FIRST}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
+    tokens.add(name, Role.ADMIN, secret, at=at)
+
+
+def write_secret(file: Path, secret: str) -> None:
+    """Put a secret into a file that only its owner can read, from its first byte on."""
+    fresh = file.with_name(file.name + ".new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as out:
+        out.write(secret + "\n")
+    fresh.replace(file)
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
