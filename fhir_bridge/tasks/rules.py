@@ -182,9 +182,21 @@ def _scope(context: Context) -> Scope:
     variables: dict[str, list[Any]] = dict(context.variables)
     variables["facts"] = [{name: occurrence.business for name, occurrence in context.facts.items()}]
     variables["known"] = [dict(context.known)]
-    variables["facility"] = [{"language": list(context.languages)}]
+    variables["facility"] = [{"language": _own_languages(context)}]
     variables["completed"] = list(context.completed)
     return Scope(variables, variables.get(SCOPES[context.scope], []), context.now, context.calendar)
+
+
+def _own_languages(context: Context) -> list[str]:
+    """The facility's languages, and those codes of the patient's that are a regional form of one (en-US of en)."""
+    own = list(context.languages)
+    for patient in context.variables.get("patient", ()):
+        for spoken in patient.get("communication", ()):
+            for coding in spoken.get("language", {}).get("coding", ()):
+                code = coding.get("code", "")
+                if "-" in code and code.split("-", maxsplit=1)[0] in context.languages:
+                    own.append(code)
+    return own
 
 
 def _judge(rule: Rule, fact: str, occurrence: Occurrence, scope: Scope, calendar: Calendar, alive: bool) -> Judgement:

@@ -18,11 +18,8 @@ from fhirpathpy.parser.generated.FHIRPathParser import FHIRPathParser
 from fhir_bridge.source import nearest
 from fhir_bridge.tasks.durations import BadDuration, duration
 from fhir_bridge.tasks.fhirpath import functions, model, nodes
-from fhir_bridge.tasks.fhirpath.faults import A_CONDITION, Fault, FaultyExpression, Outside, Typed
+from fhir_bridge.tasks.fhirpath.faults import A_CONDITION, CONDITION, MOMENT, Fault, FaultyExpression, Outside, Typed
 from fhir_bridge.tasks.fhirpath.model import BOOLEAN
-
-CONDITION, MOMENT = "condition", "moment"
-"""What an expression is to give: true or false, or a date(Time)."""
 
 NO_CLOCK = frozenset({"today", "now", "timeOfDay"})
 REFUSED = {
