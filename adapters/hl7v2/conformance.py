@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from adapters.hl7v2 import er7
 from adapters.hl7v2 import errors as codes
 from adapters.hl7v2.datatypes import FORMS, fits
-from adapters.hl7v2.definitions import VERSIONS, Hl7Definitions, Part, supported
+from adapters.hl7v2.definitions import VERSIONS, Hl7Definitions, Part, definitions, supported
 from adapters.hl7v2.errors import Er7Error, Location
 from adapters.hl7v2.structure import Trouble, misfits
 
@@ -61,23 +61,23 @@ class ConformanceReport:
         return all(finding.severity is Severity.NOTE for finding in self.findings)
 
 
-def report(raw: bytes, definitions: Hl7Definitions | None = None) -> ConformanceReport:
+def report(raw: bytes) -> ConformanceReport:
     """Judge one message. Never raises for what the bytes hold: no message at all is a report with one error."""
     try:
         message, header = er7.parse(raw), er7.peek(raw)
     except Er7Error as error:
         finding = Finding(Severity.ERROR, error.code, str(error.location or ""), error.text, "an HL7 v2 message")
         return ConformanceReport("", "", "", "", 0, (finding,))
-    definitions = definitions or Hl7Definitions()
+    known = definitions()
     version = supported(header.version)
     structure = header.structure
-    if definitions.structure(structure, version) is None:
-        structure = definitions.structure_of(header.message_code, header.trigger, version)
+    if known.structure(structure, version) is None:
+        structure = known.structure_of(header.message_code, header.trigger, version)
     findings = [
         *(Finding(Severity.WARNING, codes.OTHER, "", warning, "clean ER7 text") for warning in message.warnings),
         *_version_findings(header.version, version),
-        *_structure_findings(message, header.structure, structure, version, definitions),
-        *_Fields(message, version, definitions).findings(),
+        *_structure_findings(message, header.structure, structure, version, known),
+        *_Fields(message, version, known).findings(),
     ]
     return ConformanceReport(
         header.message_code, header.trigger, version, structure, len(message.segments), tuple(findings)
@@ -103,9 +103,9 @@ _TROUBLE = {
 
 
 def _structure_findings(
-    message: Message, said: str, judged: str, version: str, definitions: Hl7Definitions
+    message: Message, said: str, judged: str, version: str, known: Hl7Definitions
 ) -> Iterator[Finding]:
-    structure = definitions.structure(judged, version)
+    structure = known.structure(judged, version)
     if structure is None or said not in ("", judged):
         expected = f"{judged}, by its trigger" if judged else f"a message type of version {version}"
         yield Finding(Severity.WARNING, codes.UNSUPPORTED_EVENT, "MSH-9", "another structure", expected)
@@ -128,18 +128,18 @@ class _Value(NamedTuple):
 class _Fields:
     """The walk over fields, components and sub-components of one message."""
 
-    def __init__(self, message: Message, version: str, definitions: Hl7Definitions) -> None:
+    def __init__(self, message: Message, version: str, known: Hl7Definitions) -> None:
         self._message = message
         self._delimiters = message.delimiters
         self._version = version
-        self._definitions = definitions
+        self._known = known
 
     def findings(self) -> Iterator[Finding]:
         """Everything that is wrong below the level of segments."""
         counts: Counter[str] = Counter()
         for segment in self._message.segments:
             counts[segment.name] += 1
-            parts = self._definitions.segment(segment.name, self._version)
+            parts = self._known.segment(segment.name, self._version)
             if parts is not None:
                 yield from self._segment(segment, parts, counts[segment.name])
 
@@ -187,7 +187,7 @@ class _Fields:
         if part.max_length and len(text) > part.max_length:
             found = f"{len(text)} characters"
             yield _finding(Severity.NOTE, codes.VALUE_TOO_LONG, where, found, f"at most {part.max_length}")
-        parts = self._definitions.datatype(part.datatype, self._version)
+        parts = self._known.datatype(part.datatype, self._version)
         if parts is None:
             yield _finding(Severity.WARNING, codes.DATA_TYPE, where, "an unknown data type", "one of the version's")
         elif parts:
@@ -217,7 +217,7 @@ class _Fields:
             text = text.split(separator, 1)[0]
         if not fits(part.datatype, text):
             yield _finding(Severity.WARNING, codes.DATA_TYPE, where, "another form", FORMS[part.datatype].words)
-        table = self._definitions.table(part.table, self._version) if part.table else None
+        table = self._known.table(part.table, self._version) if part.table else None
         if part.datatype in ("ID", "IS") and table and self._message.unescape(text) not in table:
             # A user-defined table's codes (IS) are only suggested by the standard.
             severity = Severity.WARNING if part.datatype == "ID" else Severity.NOTE

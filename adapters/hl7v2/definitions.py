@@ -147,6 +147,12 @@ class Hl7Definitions:
 
 
 @cache
+def definitions() -> Hl7Definitions:
+    """The definitions; what was looked up once is kept for the process."""
+    return Hl7Definitions()
+
+
+@cache
 def _library(version: str) -> Any:
     return import_module(f"hl7apy.v{version.replace('.', '_')}")
 
