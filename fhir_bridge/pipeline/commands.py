@@ -20,11 +20,13 @@ from fhir_bridge.record.clocks import iso
 from fhir_bridge.tasks import catalogue, machine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fhir_bridge.pipeline.apply import Validate
     from fhir_bridge.pipeline.oblige import InForce
     from fhir_bridge.pipeline.reconcile import Frame
+    from fhir_bridge.tasks.education import Material
+    from fhir_bridge.tasks.rules import Rule
 
 DELIVERY_SYSTEM = catalogue.DELIVERY_SYSTEM
 """identifier.system of everything that this installation writes to an EHR."""
@@ -126,20 +128,24 @@ def _write_back(
         return None
     delivery_id = str(uuid.uuid5(force.namespace, f"Delivery|{row.id}|{destination}"))
     scope = frame.state.part(row.scope_id)
-    patient = frame.state.part(row.root) or frame.state.part(row.patient)
-    assert patient is not None
+    records = [doc for member in frame.state.members(row.root) if (doc := frame.state.part(member))]
     encounter = scope if scope and scope["type"] == "Encounter" else None
+    patient = project.patient(records, frame.precedence)
+    conditions = project.members_of(encounter, "Condition", frame.precedence) if encounter else []
     resource = catalogue.communication_for(
         rule,
         delivery_id=delivery_id,
         task_id=row.id,
         completion=dict(data),
-        patient=project.resource(patient, frame.precedence),
+        patient=patient,
         encounter=project.resource(encounter, frame.precedence) if encounter else None,
-        conditions=project.members_of(encounter, "Condition", frame.precedence) if encounter else [],
+        conditions=conditions,
         sender=who,
         sent=iso(frame.received_at),
+        material=_material(rule, data, patient, conditions, force),
     )
+    if resource is None:
+        return None
     issues = validate(resource)
     if issues:
         raise Refused(422, "communication-invalid", "The communication would not be valid FHIR R4", issues[0][0])
@@ -162,6 +168,21 @@ def _write_back(
     )
     _remember(frame, resource, row.patient)
     return delivery_id
+
+
+def _material(
+    rule: Rule,
+    data: Mapping[str, Any],
+    patient: Mapping[str, Any],
+    conditions: Sequence[Mapping[str, Any]],
+    force: InForce,
+) -> Material | None:
+    """The catalogue's material for what was taught, in the language that it was taught in."""
+    if rule.writes != "instruction":
+        return None
+    codes = [c["code"] for each in conditions for c in each.get("code", {}).get("coding", ()) if "code" in c]
+    language = data.get("language") or catalogue.preferred_language(patient) or force.languages[0]
+    return force.materials.find(codes, language)
 
 
 def _remember(frame: Frame, resource: Mapping[str, Any], patient: str) -> None:

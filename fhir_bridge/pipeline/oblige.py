@@ -15,6 +15,7 @@ from fhir_bridge.pipeline.state import TaskRow
 from fhir_bridge.record import episode, merge, project
 from fhir_bridge.record.clocks import iso
 from fhir_bridge.record.episode import Occurrence
+from fhir_bridge.tasks.education import Catalogue
 from fhir_bridge.tasks.rules import Context
 
 if TYPE_CHECKING:
@@ -50,12 +51,16 @@ _FACTS = {
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """What obligations are judged by: the rules, the facility's calendar and languages, and the namespace of ids."""
+    """What obligations are judged by: the rules, the facility's calendar and languages, and the namespace of ids.
+
+    `materials` is the education catalogue that completed teaching refers to.
+    """
 
     rules: RuleSet
     calendar: Calendar
     languages: tuple[str, ...]
     namespace: uuid.UUID
+    materials: Catalogue = Catalogue(())
     _wanted: dict[str, frozenset[str]] = field(default_factory=dict, compare=False)
 
     def wanted(self, scope: str) -> frozenset[str]:
@@ -119,8 +124,7 @@ def _affected(frame: Frame, force: InForce) -> dict[str, dict[str, Doc]]:
         for doc in frame.state.live_parts(members, SCOPES, frame.now):
             scopes.setdefault(doc["id"], touched.docs.get(doc["id"], doc))
         survivor = touched.docs.get(root) or frame.state.part(root)
-        if survivor is not None:
-            scopes[root] = survivor
+        scopes[root] = survivor or merge.new_doc("Patient", root, "")  # a merge may name a record before it is sent
     return affected
 
 
@@ -202,7 +206,7 @@ class _Reconciler:
         return Context(
             scope=scope,
             variables=variables,
-            facts=self._facts(doc, variables),
+            facts=self._facts(person, doc, variables),
             known=known,
             now=self.frame.now,
             calendar=self.force.calendar,
@@ -216,13 +220,17 @@ class _Reconciler:
             person.appointments = [project.resource(doc, self.frame.precedence) for doc in docs]
         return person.appointments
 
-    def _facts(self, doc: Doc, variables: dict[str, list[dict[str, Any]]]) -> dict[str, Occurrence]:
-        """What stands of a part's facts. A visit whose feed began in its middle counts as admitted (FOLD 6)."""
+    def _facts(self, person: Person, doc: Doc, variables: dict[str, list[dict[str, Any]]]) -> dict[str, Occurrence]:
+        """What stands of a part's facts; a patient's are those of all their records, since a death anywhere counts.
+
+        A visit whose feed began in its middle counts as admitted (FOLD 6).
+        """
         facts = {}
+        docs = person.docs if doc["type"] == "Patient" else [doc]
         for name in _FACTS[doc["type"]]:
-            found = episode.occurrence(doc["facts"], name, self.frame.precedence)
-            if found:
-                facts[name] = found
+            found = (episode.occurrence(d["facts"], name, self.frame.precedence) for d in docs)
+            if first_found := next((occurrence for occurrence in found if occurrence), None):
+                facts[name] = first_found
         first = doc.get("first", self.frame.stamp.clock)
         if doc["type"] == "Patient":
             facts["patient"] = Occurrence(0, first, first, self.frame.seq)
@@ -303,7 +311,7 @@ class _Reconciler:
         timer = f"due:{row.id}"
         if row.due is not None and row.business_status != "overdue":
             self.frame.state.put_timer(timer, row.due, self.frame.partition, "overdue", row.id)
-        elif row.due is None:
+        else:
             self.frame.state.drop_timer(timer)
 
     def _finish(self, row: TaskRow) -> None:

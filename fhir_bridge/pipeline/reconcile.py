@@ -77,7 +77,9 @@ def _fold_part(frame: Frame, assertion: Assertion) -> None:
         doc = merge.new_doc(kind, part_id, assertion.key)
         frame.touched.note(part_id, {"new"})
     frame.touched.docs[part_id] = doc
-    doc["first"] = min(doc.get("first", frame.stamp.clock), frame.stamp.clock)
+    if frame.stamp.clock < doc.setdefault("first", frame.stamp.clock):
+        doc["first"] = frame.stamp.clock
+        frame.touched.note(part_id, {"first"})
     fold = merge.replace_resource if frame.whole else merge.assert_resource
     frame.touched.note(part_id, fold(doc, assertion, frame.source, frame.stamp))
     patient = _subject(resource)

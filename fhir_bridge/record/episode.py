@@ -32,8 +32,8 @@ AXES = {
     "cancelled": "booking",
     "died": "life",
     "alive": "life",
-    "received": "contact",
-    "sent": "contact",
+    "received": "reception",
+    "sent": "reception",
 }
 """Every fact's axis; facts of one axis answer one another."""
 

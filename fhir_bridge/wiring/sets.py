@@ -23,6 +23,7 @@ from fhir_bridge.pipeline.oblige import InForce
 from fhir_bridge.pipeline.ports import Draft, Kind
 from fhir_bridge.pipeline.translate import FeedSettings, Sets
 from fhir_bridge.tasks.calendar import Calendar
+from fhir_bridge.tasks.education import Catalogue, load_catalogue
 from fhir_bridge.tasks.load import load_rules
 from fhir_bridge.wiring.installation import packaged_mappings
 
@@ -70,7 +71,9 @@ def _body(kind: str, files: Mapping[str, str]) -> bytes:
     return orjson.dumps({"kind": kind, "hash": digest, "files": files}, option=orjson.OPT_SORT_KEYS)
 
 
-def activation_drafts(settings: Settings, active: Mapping[str, tuple[str, int]], head: int, now: Instant) -> list[Draft]:
+def activation_drafts(
+    settings: Settings, active: Mapping[str, tuple[str, int]], head: int, now: Instant
+) -> list[Draft]:
     """The entries that put the configured sets in force, for those that are not yet."""
     drafts = []
     for kind, body in configured(settings).items():
@@ -91,6 +94,7 @@ class SetLibrary:
         self._hashes: dict[str, str] = {}
         self._mapping: MappingSet | None = None
         self._rules: RuleSet | None = None
+        self._materials = Catalogue(())
         self._settings: dict[str, Any] | None = None
 
     def restore(self, active: Mapping[str, tuple[str, int]], journal: JournalReader) -> None:
@@ -127,7 +131,8 @@ class SetLibrary:
         if kind == MAPPING:
             self._mapping = load_mapping(folder, self._var / "cache")
         else:
-            self._rules = load_rules(folder / "rules")
+            self._rules = load_rules(folder / "rules", self._var / "cache")
+            self._materials = load_catalogue(folder / "education")
 
     def _combine(self) -> None:
         if self._mapping is None or self._rules is None or self._settings is None:
@@ -141,6 +146,7 @@ class SetLibrary:
                 calendar=Calendar(ZoneInfo(facility["zone"])),
                 languages=(facility["language"],),
                 namespace=self._namespace,
+                materials=self._materials,
             ),
             feeds={name: FeedSettings(**values) for name, values in self._settings["feeds"].items()},
             precedence=tuple(self._settings["precedence"]),

@@ -1,0 +1,168 @@
+"""What each process of `serve` is made of: wire, worker, web, deliver. Each is a function of settings and `ready`.
+
+Imports stand inside the functions, so that no process pays for another's libraries.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fhir_bridge.config import Settings
+    from fhir_bridge.pipeline.outbox import Delivery
+
+log = structlog.get_logger("processes")
+
+
+def clock() -> int:
+    """The wall clock, µs: the only one there is."""
+    return time.time_ns() // 1000
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def wire(settings: Settings, ready: Callable[[str], None]) -> None:
+    """The journal's one writer, its socket, and the MLLP listeners. Puts the configured sets in force first."""
+    from fhir_bridge.feeds.wire_process import run_wire
+    from fhir_bridge.gateway.ports import StoreUnavailable
+    from fhir_bridge.store.journal_socket import JournalServer
+    from fhir_bridge.store.journal_sqlite import SqliteJournal
+    from fhir_bridge.store.queries import SqliteQueries
+    from fhir_bridge.wiring.sets import activation_drafts
+
+    journal = SqliteJournal(settings.journal_file)
+    queries = SqliteQueries(settings.state_file)
+    try:
+        active = queries.active_sets()
+    except StoreUnavailable:
+        active = {}
+    queries.close()
+    for draft in activation_drafts(settings, active, journal.head(), clock()):
+        journal.append(draft)
+    server = JournalServer(journal, settings.journal_socket)
+    run_wire(journal, server, settings.mllp, clock=clock, ready=ready)
+
+
+def worker(settings: Settings, ready: Callable[[str], None]) -> None:
+    """Applies the journal to the state."""
+    from fhir_bridge.pipeline.worker import Worker
+    from fhir_bridge.store.state import SqliteState
+
+    stop = stop_on_signals()
+    state = SqliteState(settings.state_file)
+    journal = _reader(settings)
+    fold = _fold(settings, state, journal)
+    ready("")
+    Worker(journal, state, fold, (sqlite3.Error, OSError)).run(stop)
+    state.close()
+
+
+def _reader(settings: Settings):  # noqa: ANN202 - a SqliteJournalReader whose class is not imported here
+    from fhir_bridge.wiring.journal import WokenJournalReader
+
+    return WokenJournalReader(settings.journal_file, settings.journal_socket)
+
+
+def _fold(settings: Settings, state, journal):  # noqa: ANN001, ANN202
+    from adapters.fhir.validation import validate
+    from fhir_bridge.pipeline.apply import Fold
+    from fhir_bridge.wiring.installation import namespace
+    from fhir_bridge.wiring.sets import SetLibrary
+
+    sets = SetLibrary(settings.var, namespace(settings.var))
+    sets.restore(state.active_sets(), journal)
+    return Fold(state, journal, sets, lambda resource: [(i.path, i.message) for i in validate(resource)])
+
+
+def web(settings: Settings, ready: Callable[[str], None]) -> None:
+    """The gateway over HTTP: granian serving the Flask application."""
+    from granian import Granian
+    from granian.constants import Interfaces
+
+    server = Granian(
+        "fhir_bridge.wsgi:application",
+        factory=True,
+        address=settings.http.host,
+        port=settings.http.port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=8,
+        backpressure=256,
+        log_enabled=False,
+        respawn_failed_workers=True,
+    )
+    server.on_startup(lambda: ready(f"http://{settings.http.host}:{settings.http.port}"))
+    server.serve()
+
+
+def deliver(settings: Settings, ready: Callable[[str], None]) -> None:
+    """Timers that come due, and the outbox on its way to the EHR."""
+    from adapters.fhir.client import FhirClient
+    from adapters.fhir.outcome import from_issues
+    from adapters.fhir.validation import validate
+    from fhir_bridge.destinations.fhir_server import FhirServer
+    from fhir_bridge.pipeline.timers import Timers
+    from fhir_bridge.pipeline.write_back import Ports, WriteBack
+    from fhir_bridge.store.journal_socket import JournalClient
+    from fhir_bridge.store.outbox import SqliteOutbox
+
+    stop = stop_on_signals()
+    journal = JournalClient(settings.journal_socket)
+    outbox = SqliteOutbox(settings.state_file)
+    reader = _reader(settings)
+    ports = Ports(
+        journal=journal,
+        head=reader.head,
+        outbox=outbox,
+        destinations={
+            d.name: FhirServer(FhirClient(d.base_url, token_file=d.token_file)) for d in settings.destinations
+        },
+        interlock=lambda delivery: interlock(outbox, delivery),
+        check=lambda resource: from_issues(issues) if (issues := validate(resource)) else None,
+        clock=clock,
+    )
+    timers = threading.Thread(target=Timers(journal, outbox, clock).run, args=(stop,), name="timers")
+    timers.start()
+    ready("")
+    WriteBack(ports, stop).run()
+    timers.join()
+    journal.close()
+
+
+def interlock(outbox: SqliteOutbox, delivery: Delivery) -> str | None:
+    """Why a delivery must not go now, or None: asked of the record as it is at this moment (I9)."""
+    from fhir_bridge.record import merge, project
+    from fhir_bridge.tasks import interlock as rules
+
+    docs, test = outbox.patient_docs(delivery.patient)
+    if not docs:
+        return "unknown-patient"
+    patient = project.patient(docs)
+    reference = delivery.resource.get("encounter", {}).get("reference", "")
+    encounter = outbox.part(reference.removeprefix("Encounter/")) if reference else None
+    held = rules.check(
+        delivery.resource,
+        patient=patient,
+        encounter=project.resource(encounter) if encounter else None,
+        test=test,
+    )
+    return held.reason if held else None
+
+
+PROCESSES = {"wire": wire, "worker": worker, "web": web, "deliver": deliver}
+"""Name → main, in the order in which they start."""

@@ -1,0 +1,61 @@
+"""I4: one patient's messages in any arrival order, doubled or late, end in the same record and the same open tasks."""
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fhir_bridge.record import project
+
+from .conftest import World, make_id
+
+FACTS = ["admitted", "registered", "discharged", "discharge-cancelled", "visit-cancelled", "transferred", None, None]
+
+STATEMENTS = st.lists(
+    st.fixed_dictionaries(
+        {"mrn": st.sampled_from(["1", "1", "1", "2"])},
+        optional={
+            "visit": st.sampled_from(["V1", "V1", "V2"]),
+            "fact": st.sampled_from(FACTS),
+            "coverage": st.sampled_from([[], ["c1"], ["c1", "c2"]]),
+            "gender": st.sampled_from(["male", "female"]),
+            "deceasedBoolean": st.booleans(),
+            "encounter": st.sampled_from([{"class": {"code": "AMB"}}, {"period": {"start": "2026-03-02T08:00:00Z"}}]),
+        },
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+def told(statements, order, merge_at: int | None):
+    """Fold statements in an order of arrival; what the record and the open tasks then are."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder) / "state.db")
+        for n in order:
+            links = [("2", "1")] if n == merge_at else ()
+            world.say(n * 3 + 1, links=links, **statements[n])
+        record = {}
+        for kind, value in [("Patient", "1"), ("Patient", "2"), ("Encounter", "V1"), ("Encounter", "V2")]:
+            doc = world.state.part(make_id(kind, value))
+            if doc:
+                resource = project.resource(doc)
+                record[kind, value] = (resource, sorted(doc.get("sets", {})), project.members_of(doc, "Coverage"))
+        tasks = {
+            (row.rule, row.scope_id, row.anchor, row.root, row.start, row.due, row.queue)
+            for row in world.tasks(*record)
+        }
+        roots = {mrn: (world.state.patient(make_id("Patient", mrn)) or None) for mrn in "12"}
+        world.state.close()
+        return record, tasks, {mrn: row and row.root for mrn, row in roots.items()}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data(), STATEMENTS)
+def test_any_order_of_arrival_ends_in_the_same_record_and_open_tasks(data, statements):
+    merge_at = data.draw(st.sampled_from([None, *range(len(statements))]))
+    in_order = list(range(len(statements)))
+    shuffled = data.draw(st.permutations(in_order))
+    doubled = data.draw(st.lists(st.sampled_from(in_order), max_size=3))
+    assert told(statements, shuffled + doubled, merge_at) == told(statements, in_order, merge_at)
