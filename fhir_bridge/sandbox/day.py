@@ -45,11 +45,11 @@ class Event:
 def day(seed: int, start: Instant, patients: int = PATIENTS, number: int = 1) -> Iterator[Event]:
     """Yield the 24 hours from `start` on, about five messages a patient.
 
-    `number` (1-99) tells days apart that go to one gateway: it is part of every record number and control id.
+    `number` (1-999) tells days apart that go to one gateway: it is part of every record number and control id.
     """
     told = heapq.merge(*_stories(seed, start, patients, number), key=_recorded)
     said = (step for step in told if step.about is not None and step.recorded < start + DAY)
-    return iter(sorted((_event(step, f"{number:02d}{n:07d}") for n, step in enumerate(said, 1)), key=_sent))
+    return iter(sorted((_event(step, f"{number:03d}{n:07d}") for n, step in enumerate(said, 1)), key=_sent))
 
 
 def _stories(seed: int, start: Instant, patients: int, number: int) -> Iterator[Iterator[Step]]:
@@ -60,9 +60,9 @@ def _stories(seed: int, start: Instant, patients: int, number: int) -> Iterator[
     today = datetime.fromtimestamp(start // 1_000_000, UTC).astimezone(ZoneInfo(ZONE)).date()
     for index, journey in enumerate(journeys, 1):
         rng = random.Random(f"{seed}/{number}/{index}")  # noqa: S311 - as above
-        who = person(rng, f"1{number:02d}{index:05d}", today, *CAST.get(journey, ()))
+        who = person(rng, f"1{number:03d}{index:05d}", today, *CAST.get(journey, ()))
         disposition = next(dispositions) if journey in DISCHARGING else ""
-        yield journey(Story(rng, who, beds, start, today, f"{number:02d}", index, disposition))
+        yield journey(Story(rng, who, beds, start, today, f"{number:03d}", index, disposition))
 
 
 def _dealt(rng: random.Random, shares: Mapping[T, int], count: int) -> list[T]:

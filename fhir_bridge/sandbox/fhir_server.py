@@ -26,7 +26,7 @@ import orjson
 from adapters.fhir import interactions, outcome, validation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 LARGEST_REQUEST = 16 << 20
 FAULTS = {
@@ -58,10 +58,11 @@ class Fault:
 
 
 class RequestLog:
-    """JSON lines on disk: an event is there before anything comes of it."""
+    """JSON lines on disk: an event is there before anything comes of it. A line that a kill cut short is dropped."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab")
+        self._file.truncate(path.read_bytes().rfind(b"\n") + 1)
         self._lock = threading.Lock()
 
     def write(self, **event: Any) -> None:
@@ -319,8 +320,8 @@ class FhirServer(ThreadingHTTPServer):
         self.endpoint.log.close()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until terminated; prints the base URL when it is ready."""
+def main(arguments: Sequence[str] | None = None, ready: Callable[[str], None] | None = None) -> int:
+    """Serve until terminated; tells `ready` the base URL once it listens, or prints it."""
     parser = argparse.ArgumentParser(description="The sandbox EHR's FHIR endpoint")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
@@ -330,12 +331,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     token = options.token_file.read_text("ascii").strip() if options.token_file else ""
     server = FhirServer(options.host, options.port, Endpoint(options.log), token)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-    sys.stdout.write(f"{server.base}\n")
-    sys.stdout.flush()
+    (ready or _print)(server.base)
     with suppress(KeyboardInterrupt):
         server.serve_forever(poll_interval=0.1)
     server.endpoint.stop()
     return 0
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
