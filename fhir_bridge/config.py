@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,7 @@ class Settings:
     destinations: tuple[Destination, ...]
     mapping_folder: Path | None
     site: str | None
-    token: str | None
+    token: str | None = field(repr=False)
     report: tuple[Setting, ...]
 
     @property

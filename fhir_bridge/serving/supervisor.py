@@ -212,15 +212,17 @@ class Supervisor:
                 place.running = self._start(place.child, selector)
 
     def _stop_all(self, selector: selectors.BaseSelector) -> None:
-        """Last started first, so that who appends goes before who stores; the slow are killed with all they started."""
-        asked = self._stop_signals
+        """Last started first, so that who appends goes before who stores; the slow are killed with all they started.
+
+        A second signal makes everyone slow.
+        """
         end = time.monotonic() + self.drain_seconds
         for place in reversed(self._places):
             running = place.running
             if running is None:
                 continue
             running.process.terminate()
-            while running.process.poll() is None and time.monotonic() < end and self._stop_signals < asked + 1:
+            while running.process.poll() is None and time.monotonic() < end and self._stop_signals < 2:
                 self._look_away(selector)
             if running.process.poll() is None:
                 _log.error("serving.child_killed", child=place.child.name)
