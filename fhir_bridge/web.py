@@ -11,6 +11,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import structlog
 import yaml
 from apiflask import APIFlask, HTTPError
@@ -140,12 +141,14 @@ def _fault_of(error: HTTPError) -> Fault:
     headers = {k: str(v) for k, v in dict(error.headers or {}).items() if k.lower() != "content-type"}
     if error.status_code != 422 or not isinstance(error.detail, dict):
         return from_status(error.status_code, headers)
-    places = tuple(_places(error.detail))
+    places = tuple(place for inner in error.detail.values() for place in _places(inner))
     return Fault(422, "invalid-request", "The request is not valid.", places=places, headers=headers)
 
 
-def _places(messages: dict[Any, Any], path: str = "") -> Iterator[Place]:
-    """Marshmallow's messages as places. A field that no schema has is not named: its name is the caller's."""
+def _places(messages: Any, path: str = "") -> Iterator[Place]:
+    """What marshmallow found, as places. A field that no schema has is not named: its name is the caller's."""
+    if not isinstance(messages, dict):
+        messages = {"_schema": messages}
     for name, inner in messages.items():
         unknown = inner == ["There is no such field here."]
         here = path if unknown or name == "_schema" else f"{path}.{name}".lstrip(".")
@@ -174,4 +177,5 @@ def _where(error: Exception) -> list[str]:
 
 def write_openapi(app: APIFlask, file: Path) -> None:
     """Write openapi.yaml."""
-    file.write_text(yaml.safe_dump(app.spec, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
+    whole = orjson.loads(orjson.dumps(app.spec))  # without shared parts, which YAML would write as anchors
+    file.write_text(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")

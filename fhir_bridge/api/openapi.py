@@ -6,6 +6,7 @@ right, and drops what says nothing. The file at the root of the repository is wr
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.gateway.answers import FHIR, PROBLEM
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from apiflask import APIFlask
+
+# APIFlask registers what stands both inside others and alone twice, and apispec says so; _without_twins puts it right.
+warnings.filterwarnings("ignore", message=".*has already been added to the spec", module="apispec")
 
 TITLE = "fhir-bridge"
 DESCRIPTION = (
@@ -53,6 +57,7 @@ _IF_MATCH = {
 def complete(app: APIFlask, spec: dict[str, Any]) -> dict[str, Any]:
     """The description with errors, security, rights and headers."""
     rights = declared(app)
+    spec["tags"] = list({tag["name"]: tag for tag in spec.get("tags", [])}.values())
     for path, method, operation in operations(spec):
         right = rights[_endpoint(app, path, method)]
         if right != PUBLIC:
@@ -70,7 +75,46 @@ def complete(app: APIFlask, spec: dict[str, Any]) -> dict[str, Any]:
                 "required": True,
                 "content": {"x-application/hl7-v2+er7": {"schema": {"type": "string"}}},
             }
-    return spec
+        for parameter in operation["parameters"]:
+            _require_or_leave_out(parameter["schema"])
+    spec["components"]["responses"] = _shared()
+    spec["components"]["schemas"]["OperationOutcome"] = _OUTCOME
+    return _in_order(_without_twins(spec))
+
+
+def _in_order(spec: dict[str, Any]) -> dict[str, Any]:
+    """Version first, paths and schemas by name, so that a change of one place changes one place of the file."""
+    spec["paths"] = dict(sorted(spec["paths"].items()))
+    spec["components"]["schemas"] = dict(sorted(spec["components"]["schemas"].items()))
+    return {"openapi": spec.pop("openapi")} | spec
+
+
+def _require_or_leave_out(schema: dict[str, Any]) -> None:
+    """A parameter that is not sent is left out: there is no null in a URL."""
+    if schema.pop("nullable", False):
+        schema.pop("default", None)
+        if "enum" in schema:
+            schema["enum"] = [value for value in schema["enum"] if value is not None]
+
+
+def _without_twins(spec: dict[str, Any]) -> dict[str, Any]:
+    """What is registered as Why and Why1 alike is one."""
+    schemas = spec["components"]["schemas"]
+    twins = {name: name[:-1] for name in schemas if name.endswith("1") and schemas.get(name[:-1]) == schemas[name]}
+    for name in twins:
+        del schemas[name]
+    at = "#/components/schemas/"
+    renamed: dict[str, Any] = _renamed(spec, {at + twin: at + name for twin, name in twins.items()})
+    return renamed
+
+
+def _renamed(value: Any, names: dict[str, str]) -> Any:
+    """Any JSON with some of its texts exchanged."""
+    if isinstance(value, dict):
+        return {key: _renamed(inner, names) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_renamed(inner, names) for inner in value]
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def operations(spec: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -111,17 +155,35 @@ def _add_errors(path: str, method: str, operation: dict[str, Any], *, public: bo
     if method in ("post", "put") and path != "/hl7v2":
         wanted |= {"400", "404", "413", "415", "422"}
     for status in sorted(wanted):
-        known = responses.get(status, {})
         if path == "/hl7v2":
-            responses[status] = known or {"description": _ERRORS[status]}
+            responses.setdefault(status, {"description": _ERRORS[status]})
         elif path != "/health/ready":
-            responses[status] = {"description": known.get("description") or _ERRORS[status], "content": _error(path)}
+            responses[status] = _described(path, status, responses.get(status, {}))
     for status, response in responses.items():
         if status[0] in "45" and "content" in response and path.startswith("/api"):
             response["content"] = _error(path)
 
 
+def _described(path: str, status: str, known: dict[str, Any]) -> dict[str, Any]:
+    """An error that many routes share, by its name; one that a route describes itself, as it does."""
+    if known.get("description") in (None, "Validation error"):
+        return {"$ref": f"#/components/responses/{_shape(path)}{status}"}
+    return {"description": known["description"], "content": _error(path)}
+
+
+def _shape(path: str) -> str:
+    return "Outcome" if path.startswith("/fhir") else "Problem"
+
+
+def _shared() -> dict[str, Any]:
+    return {
+        f"{_shape(path)}{status}": {"description": text, "content": _error(path)}
+        for path in ("/api", "/fhir")
+        for status, text in _ERRORS.items()
+    }
+
+
 def _error(path: str) -> dict[str, Any]:
     if path.startswith("/fhir"):
-        return {FHIR: {"schema": _OUTCOME}}
+        return {FHIR: {"schema": {"$ref": "#/components/schemas/OperationOutcome"}}}
     return {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}

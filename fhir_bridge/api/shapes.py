@@ -48,8 +48,8 @@ def patient(shown: Shown, matched: str) -> dict[str, Any]:
     }
 
 
-def task(row: Row, rule: Mapping[str, Any] | None, reference: dict[str, Any], now: int) -> dict[str, Any]:
-    """An obligation, with why it exists."""
+def task(row: Row, rule: Mapping[str, Any] | None, shown: Shown, now: int) -> dict[str, Any]:
+    """An obligation, with why it exists, as this caller sees it."""
     doc, about = row["doc"], rule or {}
     return {
         "id": row["id"],
@@ -68,9 +68,9 @@ def task(row: Row, rule: Mapping[str, Any] | None, reference: dict[str, Any], no
         "closed_at": moment(row["closed_at"]),
         "settled_by": row["settled_by"],
         "version": row["version"],
-        "patient": reference,
+        "patient": shown.reference,
         "scope": f"{row['scope_type']}/{row['scope_id']}",
-        "comments": doc.get("comments", []),
+        "comments": [] if "note" in shown.decision.hidden else doc.get("comments", []),
         "why": why(row, rule),
     }
 

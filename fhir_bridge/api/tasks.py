@@ -17,6 +17,7 @@ from fhir_bridge.gateway.reading import Shown, root_of, show, show_one
 from fhir_bridge.gateway.rights import needs, ports
 from fhir_bridge.gateway.submit import command, expected_version
 from fhir_bridge.privacy import Action
+from fhir_bridge.privacy import project as leave
 from fhir_bridge.record.clocks import instant
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _rule(row: Row) -> Any:
 
 
 def _brief(row: Row, shown: Shown) -> dict[str, Any]:
-    return shapes.task(row, _rule(row), shown.reference, ports().clock())
+    return shapes.task(row, _rule(row), shown, ports().clock())
 
 
 def whole(task_id: str) -> Response:
@@ -129,7 +130,7 @@ def whole(task_id: str) -> Response:
     shown = show_one(Action.TASK_READ, row["root"])
     body = _brief(row, shown) | {
         "why": _explained(row),
-        "output": row["doc"].get("output"),
+        "output": leave(shown.decision, row["doc"].get("output") or {}) or None,
         "history": row["doc"].get("history", []),
     }
     return answer(body, headers={"ETag": etag(row["version"])})

@@ -149,6 +149,6 @@ def _tasks(ports: Ports, shown: Shown, page: _Page) -> dict[str, Any]:
     def shape(name: str, *, still_open: bool) -> list[dict[str, Any]]:
         rows = ports.queries.tasks(TaskSearch(open=still_open, root=shown.id), None, SECTION + 1)
         rows = page.cut(name, rows)
-        return [shapes.task(row, ports.rule(row["rule"], row["rule_version"]), shown.reference, now) for row in rows]
+        return [shapes.task(row, ports.rule(row["rule"], row["rule_version"]), shown, now) for row in rows]
 
     return {"open": shape("tasks.open", still_open=True), "done": shape("tasks.done", still_open=False)}

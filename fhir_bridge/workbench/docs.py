@@ -65,8 +65,14 @@ def _operations(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
                     "right": operation.get("x-right"),
                     "parameters": operation.get("parameters", []),
                     "body": _body(operation),
-                    "responses": operation["responses"],
+                    "responses": {status: _resolved(spec, answer) for status, answer in operation["responses"].items()},
                 }
+
+
+def _resolved(spec: dict[str, Any], response: dict[str, Any]) -> dict[str, Any]:
+    shared = response.get("$ref", "").rpartition("/")[2]
+    found: dict[str, Any] = spec["components"]["responses"][shared] if shared else response
+    return found
 
 
 def _body(operation: dict[str, Any]) -> str:
