@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from fhir_bridge.tasks.fhirpath import model, nodes
 
-CONDITION, MOMENT = "condition", "moment"
-"""What an expression is to give: true or false, or a date(Time)."""
+CONDITION, MOMENT, ANYTHING = "condition", "moment", "anything"
+"""What an expression is to give: true or false, a date(Time), or whatever it does."""
 A_CONDITION = "a condition that is true or false, such as … = 'x' or ….exists()"
 
 

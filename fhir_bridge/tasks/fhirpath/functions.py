@@ -13,8 +13,13 @@ from fhir_bridge.tasks.fhirpath import nodes
 from fhir_bridge.tasks.fhirpath.faults import Outside, Typed
 from fhir_bridge.tasks.fhirpath.model import BOOLEAN
 
-_SUBTYPED = frozenset({"string", "uri", "integer", "Quantity"})
-"""Types with subtypes: ofType() would have to know them all."""
+_SUBTYPES = {
+    "string": {"code", "id", "markdown"},
+    "uri": {"url", "canonical", "oid", "uuid"},
+    "integer": {"positiveInt", "unsignedInt"},
+    "Quantity": {"Age", "Count", "Distance", "Duration"},
+}
+"""ofType() gives these too, so a choice that has both is outside."""
 
 
 class Reader(Protocol):
@@ -94,7 +99,9 @@ def _iif(reader: Reader, arguments: list[Any], focus: Typed) -> Typed:
 
 def _of_type(_reader: Reader, arguments: list[Any], focus: Typed) -> Typed:
     wanted = arguments[0].getText().removeprefix("FHIR.")
-    if focus.choice is None or not isinstance(focus.node, nodes.Member) or wanted in _SUBTYPED:
+    if focus.choice is None or not isinstance(focus.node, nodes.Member):
+        raise Outside
+    if any(kind in _SUBTYPES.get(wanted, ()) for _, kind in focus.choice.fields):
         raise Outside
     for name, kind in focus.choice.fields:
         if kind == wanted:

@@ -152,7 +152,7 @@ class _Reader:
         if gives == MOMENT:
             if typed.type is not None and typed.type not in model.DATES:
                 self.fault(tree, f"a {typed.type}", "a date or dateTime")
-        elif typed.type not in (BOOLEAN, None):
+        elif gives == CONDITION and typed.type not in (BOOLEAN, None):
             self.fault(tree, f"a {typed.type}", A_CONDITION)
 
     # expressions
