@@ -1,0 +1,131 @@
+"""I1 under SIGKILL: what a sender was told is stored, is stored, once, whatever the process was doing when it died.
+
+The truth is counted at the client, from the answers that it got; the journal's file is only looked at afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import subprocess
+import sys
+from collections import Counter
+
+from adapters.hl7v2.ack import read_ack
+from adapters.hl7v2.load import load
+from fhir_bridge.store.journal_sqlite import SqliteJournalReader
+
+WIRE = """
+import pathlib, sys, time
+from fhir_bridge.feeds.feed import Feed, MllpAddress
+from fhir_bridge.feeds.wire_process import run_wire
+from fhir_bridge.store.journal_socket import JournalServer
+from fhir_bridge.store.journal_sqlite import SqliteJournal
+
+var, port = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+journal = SqliteJournal(var / "journal.db")
+run_wire(
+    journal, JournalServer(journal, var / "journal.sock"), [MllpAddress(Feed("lgh"), "127.0.0.1", port)],
+    clock=lambda: time.time_ns() // 1000, ready=lambda text: print(text, flush=True),
+)
+"""
+ROUNDS = 8
+SENDERS = 12
+SEED = 20260105
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def message(control_id: str, patient: int) -> bytes:
+    return (
+        f"MSH|^~\\&|EPIC|LGH|FB|LGHPR|20260105120000-0500||ADT^A08^ADT_A01|{control_id}|P|2.5.1\r"
+        f"EVN|A08|20260105120000-0500\rPID|1||{patient}^^^LGH^MR||ARBOR^JUNE||19570301|F\r"
+        f"PV1|1|I|3W^301^A^LGH\rNTE|1||{'x' * (patient * 37 % 1500)}\r"
+    ).encode()
+
+
+class Wire:
+    """The wire process, which is killed and started again on the same folder and port."""
+
+    def __init__(self, folder):
+        self.command = [sys.executable, "-c", WIRE, folder, str(free_port())]
+        self.port = int(self.command[-1])
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline().strip() == f"lgh=127.0.0.1:{self.port}"
+
+    def kill(self):
+        self.process.kill()
+        self.end()
+
+    def stop(self):
+        self.process.terminate()
+        self.end()
+        assert self.process.returncode == 0
+
+    def end(self):
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+async def send_under_fire(wire: Wire, sent: dict[str, bytes]) -> list[tuple[str, str, str]]:
+    """Send endless streams while the process is killed ROUNDS times; (control id, code, answer's id) of each answer."""
+    rng = random.Random(SEED)
+    answers: list[tuple[str, str, str]] = []
+    enough = asyncio.Event()
+
+    def stream(lane: int):
+        number = 0
+        while not enough.is_set():
+            number += 1
+            control_id = f"L{lane:02d}{number:07d}"
+            sent[control_id] = message(control_id, lane * 1000 + number)
+            yield sent[control_id]
+
+    def answered(raw: bytes, answer: bytes, _seconds: float) -> None:
+        ack = read_ack(answer)
+        assert sent[ack.control_id] == raw
+        answers.append((ack.control_id, ack.code, answer.split(b"|")[9].decode()))
+
+    streams = [stream(lane) for lane in range(SENDERS)]
+    sending = asyncio.create_task(load("127.0.0.1", wire.port, streams, on_answer=answered, patience=30, pause=0.02))
+    for _ in range(ROUNDS):
+        await asyncio.sleep(rng.uniform(0.05, 0.6))
+        await asyncio.to_thread(wire.kill)
+        await asyncio.to_thread(wire.start)
+    await asyncio.sleep(0.2)
+    enough.set()
+    report = await sending
+    assert report.given_up == 0
+    assert report.cuts >= ROUNDS * SENDERS // 2, "the kills must have hit messages under way"
+    return answers
+
+
+def test_every_acknowledged_message_is_in_the_journal_exactly_once(tmp_path):
+    wire = Wire(tmp_path)
+    wire.start()
+    sent: dict[str, bytes] = {}
+    answers = asyncio.run(send_under_fire(wire, sent))
+    wire.stop()
+
+    acknowledged = {control_id: answer_id for control_id, code, answer_id in answers if code == "AA"}
+    assert len(acknowledged) == len(answers) == len(sent), "every message was answered, once, and positively"
+    assert len(acknowledged) > 300
+
+    reader = SqliteJournalReader(tmp_path / "journal.db")
+    entries = reader.read(0, 10_000_000)
+    originals = {entry.key: entry for entry in entries if not entry.duplicate_of}
+    assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
+    assert Counter(entry.key for entry in entries if not entry.duplicate_of) == Counter(list(sent))
+    assert {key: entry.body for key, entry in originals.items()} == sent
+    assert {key: f"FB{entry.seq}" for key, entry in originals.items()} == acknowledged
+    assert not any(entry.conflicting for entry in entries)
+    counts = reader.counts()["lgh"]
+    assert counts == {"received": len(entries), "duplicate": len(entries) - len(sent), "refused": 0}
+    reader.close()
