@@ -60,7 +60,7 @@ class InForce:
     calendar: Calendar
     languages: tuple[str, ...]
     namespace: uuid.UUID
-    materials: Catalogue = Catalogue(())
+    materials: Catalogue = field(default_factory=lambda: Catalogue(()))
     _wanted: dict[str, frozenset[str]] = field(default_factory=dict, compare=False)
 
     def wanted(self, scope: str) -> frozenset[str]:

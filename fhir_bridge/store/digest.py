@@ -48,6 +48,14 @@ def digests(path: Path) -> dict[str, str]:
     return found
 
 
+def applied_to(path: Path) -> int:
+    """The seq up to which a state file is applied."""
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
+        seq = db.execute("SELECT coalesce(max(seq), 0) FROM cursor").fetchone()[0]
+    db.close()
+    return int(seq)
+
+
 def _combine(parts: dict[str, str]) -> str:
     total = blake2b(digest_size=16)
     for table, value in parts.items():

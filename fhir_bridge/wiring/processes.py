@@ -5,7 +5,6 @@ Imports stand inside the functions, so that no process pays for another's librar
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import threading
@@ -16,9 +15,15 @@ import structlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from fhir_bridge.config import Settings
+    from fhir_bridge.pipeline.apply import Fold
     from fhir_bridge.pipeline.outbox import Delivery
+    from fhir_bridge.pipeline.ports import JournalReader
+    from fhir_bridge.pipeline.state import State
+    from fhir_bridge.store.outbox import SqliteOutbox
+    from fhir_bridge.wiring.journal import WokenJournalReader
 
 log = structlog.get_logger("processes")
 
@@ -72,13 +77,13 @@ def worker(settings: Settings, ready: Callable[[str], None]) -> None:
     state.close()
 
 
-def _reader(settings: Settings):  # noqa: ANN202 - a SqliteJournalReader whose class is not imported here
+def _reader(settings: Settings) -> WokenJournalReader:
     from fhir_bridge.wiring.journal import WokenJournalReader
 
     return WokenJournalReader(settings.journal_file, settings.journal_socket)
 
 
-def _fold(settings: Settings, state, journal):  # noqa: ANN001, ANN202
+def _fold(settings: Settings, state: State, journal: JournalReader) -> Fold:
     from adapters.fhir.validation import validate
     from fhir_bridge.pipeline.apply import Fold
     from fhir_bridge.wiring.installation import namespace
@@ -87,6 +92,20 @@ def _fold(settings: Settings, state, journal):  # noqa: ANN001, ANN202
     sets = SetLibrary(settings.var, namespace(settings.var))
     sets.restore(state.active_sets(), journal)
     return Fold(state, journal, sets, lambda resource: [(i.path, i.message) for i in validate(resource)])
+
+
+def fold_into(
+    settings: Settings, target: Path, journal: JournalReader, until: int, told: Callable[[int], None]
+) -> None:
+    """Fold the journal up to an entry into a fresh state file (rebuild)."""
+    from fhir_bridge.pipeline.worker import BATCH, Worker
+    from fhir_bridge.store.state import SqliteState
+
+    state = SqliteState(target)
+    worker = Worker(journal, state, _fold(settings, state, journal), (sqlite3.Error, OSError))
+    while worker.cursor < until and worker.step(min(BATCH, until - worker.cursor)):
+        told(worker.cursor)
+    state.close()
 
 
 def web(settings: Settings, ready: Callable[[str], None]) -> None:
@@ -146,7 +165,7 @@ def deliver(settings: Settings, ready: Callable[[str], None]) -> None:
 
 def interlock(outbox: SqliteOutbox, delivery: Delivery) -> str | None:
     """Why a delivery must not go now, or None: asked of the record as it is at this moment (I9)."""
-    from fhir_bridge.record import merge, project
+    from fhir_bridge.record import project
     from fhir_bridge.tasks import interlock as rules
 
     docs, test = outbox.patient_docs(delivery.patient)

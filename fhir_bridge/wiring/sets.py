@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from adapters.fhir.definitions import Definitions
+from adapters.fhir.definitions import load as load_definitions
 from adapters.hl7v2 import er7
 from adapters.hl7v2.definitions import definitions as hl7_definitions
 from adapters.hl7v2.errors import Er7Error
@@ -71,14 +71,12 @@ def _body(kind: str, files: Mapping[str, str]) -> bytes:
     return orjson.dumps({"kind": kind, "hash": digest, "files": files}, option=orjson.OPT_SORT_KEYS)
 
 
-def activation_drafts(
-    settings: Settings, active: Mapping[str, tuple[str, int]], head: int, now: Instant
-) -> list[Draft]:
+def activation_drafts(settings: Settings, active: Mapping[str, str], head: int, now: Instant) -> list[Draft]:
     """The entries that put the configured sets in force, for those that are not yet."""
     drafts = []
     for kind, body in configured(settings).items():
         digest = orjson.loads(body)["hash"]
-        if active.get(kind, ("",))[0] != digest:
+        if active.get(kind) != digest:
             drafts.append(
                 Draft(Kind.ACTIVATION, "activation", now, 0, f"{kind}:{digest}:{head}", f"activation.{kind}", body)
             )
@@ -162,7 +160,7 @@ class SetLibrary:
 
 def load_mapping(folder: Path, cache: Path | None) -> MappingSet:
     """Load and check a mapping set with this project's definitions. Raises mapping.CheckFailed."""
-    return mapping.load(folder / "hl7v2_to_fhir", Definitions.shipped(), hl7_definitions(), cache)
+    return mapping.load(folder / "hl7v2_to_fhir", load_definitions(), hl7_definitions(), cache)
 
 
 class Translator:
@@ -171,7 +169,7 @@ class Translator:
     def __init__(self, mapping_set: MappingSet, namespace: uuid.UUID) -> None:
         self._set, self._namespace = mapping_set, namespace
 
-    def __call__(self, body: bytes, feed: FeedSettings, received_at: int) -> Translation:
+    def __call__(self, body: bytes, feed: FeedSettings) -> Translation:
         """Translate one message. Raises Ignored where no table takes its trigger, Poison where it cannot be read."""
         try:
             message = er7.parse(body, default_charset=feed.charset)
@@ -181,7 +179,7 @@ class Translator:
         except mapping.Untranslatable as verdict:
             raise Poison(verdict.code, verdict.location) from verdict
         except Er7Error as error:
-            raise Poison(f"er7-{error.code}", error.location or "") from error
+            raise Poison(f"er7-{error.code}", str(error.location or "")) from error
 
 
 def context(namespace: uuid.UUID, feed: FeedSettings) -> mapping.TranslateContext:

@@ -1,0 +1,127 @@
+"""park, rebuild, state: the journal's tools. Parked entries are retried and dropped by entries, like everything."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from rich.console import Console
+from rich.progress import Progress
+
+from fhir_bridge.cli.main import FAILED, GOOD, CommandFailed, WrongCall
+from fhir_bridge.cli.serving import load_settings
+from fhir_bridge.pipeline.ports import Draft, Kind
+from fhir_bridge.store import digest
+from fhir_bridge.store.journal_socket import JournalClient, JournalUnreachable
+from fhir_bridge.store.journal_sqlite import SqliteJournalReader
+from fhir_bridge.wiring.processes import clock, fold_into
+
+if TYPE_CHECKING:
+    import argparse
+
+    from fhir_bridge.config import Settings
+
+_PARKED = "SELECT seq, feed, code, location FROM outcome WHERE outcome = 'parked' ORDER BY seq"
+
+
+def park(arguments: argparse.Namespace) -> int:
+    """List, retry or drop parked entries."""
+    settings = load_settings(arguments)
+    rows = _parked(settings)
+    if arguments.action == "list":
+        for row in rows:
+            print(orjson.dumps(row).decode() if arguments.json else "\t".join(str(row[name] or "-") for name in row))
+        print(f"{len(rows)} parked", file=sys.stderr)
+        return GOOD
+    if arguments.action == "drop" and not arguments.reason:
+        raise WrongCall("say why they are dropped: --reason TEXT")
+    chosen = arguments.seqs or [row["seq"] for row in rows]
+    unknown = sorted(set(chosen) - {row["seq"] for row in rows})
+    if unknown:
+        raise CommandFailed(f"not parked: {', '.join(map(str, unknown))}")
+    journal = JournalClient(settings.journal_socket)
+    try:
+        for seq in chosen:
+            journal.append(_retry(seq, arguments.reason if arguments.action == "drop" else None))
+    except JournalUnreachable as error:
+        raise CommandFailed("the gateway does not run on this folder: start it with `fhir-bridge serve`") from error
+    finally:
+        journal.close()
+    print(f"{len(chosen)} to be {'dropped' if arguments.action == 'drop' else 'retried'}", file=sys.stderr)
+    return GOOD
+
+
+def _retry(seq: int, drop: str | None) -> Draft:
+    now = clock()
+    body: dict[str, Any] = {"seq": seq, "drop": drop}
+    return Draft(
+        Kind.RETRY, "park", now, 0, f"retry:{seq}:{now}", "park.drop" if drop else "park.retry", orjson.dumps(body)
+    )
+
+
+def _parked(settings: Settings) -> list[dict[str, Any]]:
+    if not settings.state_file.exists():
+        raise CommandFailed(f"there is no state in {settings.var}: has the gateway run there?")
+    with sqlite3.connect(f"{settings.state_file.absolute().as_uri()}?mode=ro", uri=True) as state:
+        rows = [dict(zip(("seq", "feed", "code", "location"), row, strict=True)) for row in state.execute(_PARKED)]
+    state.close()
+    return rows
+
+
+def rebuild(arguments: argparse.Namespace) -> int:
+    """Fold the journal from its beginning into a new state file; 1 where it differs from the live one."""
+    settings = load_settings(arguments)
+    if not settings.journal_file.exists():
+        raise CommandFailed(f"there is no journal in {settings.var}")
+    fresh = settings.state_file.with_name("state.rebuilt.db")
+    for leftover in settings.var.glob("state.rebuilt.db*"):
+        leftover.unlink()
+    journal = SqliteJournalReader(settings.journal_file)
+    live = digest.applied_to(settings.state_file) if settings.state_file.exists() else 0
+    until = live or journal.head()
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("folding", total=until)
+        fold_into(settings, fresh, journal, until, lambda seq: progress.update(bar, completed=seq))
+    rebuilt = digest.digests(fresh)
+    differing = []
+    if live:
+        before = digest.digests(settings.state_file)
+        differing = [table for table, value in rebuilt.items() if before[table] != value]
+    print(digest.digest(fresh))
+    if arguments.replace:
+        _replace(settings, fresh)
+    if differing and not arguments.replace:
+        print(f"differs from the live state in: {', '.join(differing)}; the new one is {fresh}", file=sys.stderr)
+        return FAILED
+    if not arguments.replace:
+        for file in settings.var.glob("state.rebuilt.db*"):
+            file.unlink()
+    print("equal to the live state" if live and not differing else "rebuilt", file=sys.stderr)
+    return GOOD
+
+
+def _replace(settings: Settings, fresh: Any) -> None:
+    from fhir_bridge.serving import FolderInUse, hold_folder
+
+    try:
+        hold_folder(settings.var, patience=0)
+    except FolderInUse as error:
+        raise CommandFailed(f"stop the gateway first: {error}") from error
+    for suffix in ("-wal", "-shm"):
+        settings.state_file.with_name(settings.state_file.name + suffix).unlink(missing_ok=True)
+    fresh.replace(settings.state_file)
+
+
+def state(arguments: argparse.Namespace) -> int:
+    """Print the digest of the folded state (FOLD 12)."""
+    settings = load_settings(arguments)
+    if not settings.state_file.exists():
+        raise CommandFailed(f"there is no state in {settings.var}")
+    if arguments.tables:
+        for table, value in digest.digests(settings.state_file).items():
+            print(f"{value}  {table}")
+    print(digest.digest(settings.state_file))
+    return GOOD

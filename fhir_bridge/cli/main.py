@@ -1,0 +1,146 @@
+"""The parser and the dispatch. Each command is a function of its arguments that returns the exit code.
+
+Commands are imported when they are called, so that `fhir-bridge send` does not pay for Flask.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from importlib.metadata import version
+
+GOOD, FAILED, WRONG = 0, 1, 2
+
+
+class CommandFailed(Exception):
+    """The work failed; the text says why and what to do, for the person at the terminal."""
+
+
+class WrongCall(Exception):
+    """The call was wrong; the text says how."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command."""
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] in (["_process"], ["_sandbox"]):
+        from fhir_bridge.cli import serving
+
+        return serving.child(words)
+    parser = _parser()
+    arguments = parser.parse_args(words)
+    module, name = arguments.run.split(":")
+    try:
+        command = getattr(importlib.import_module(f"fhir_bridge.cli.{module}"), name)
+        return int(command(arguments))
+    except CommandFailed as error:
+        print(f"fhir-bridge: {error}", file=sys.stderr)
+        return FAILED
+    except WrongCall as error:
+        print(f"fhir-bridge: {error}", file=sys.stderr)
+        return WRONG
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - the reader has gone; exit quietly
+        return GOOD
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "fhir-bridge", description="A gateway from a hospital's EHR feeds to its Patient Relations Associates."
+    )
+    parser.add_argument("--version", action="version", version=version("fhir-bridge"))
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (_serving, _translating, _journal, _upkeep):
+        add(commands)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: str, text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _places(parser: argparse.ArgumentParser, var: str | None = None) -> None:
+    parser.add_argument("--var", metavar="DIR", default=var, help="the folder with all data (default: ./var)")
+    parser.add_argument("--http", metavar="HOST:PORT", help="where to serve HTTP (default: 127.0.0.1:8080)")
+    parser.add_argument("--mllp", metavar="HOST:PORT", help="where to listen for MLLP (default: 127.0.0.1:2575)")
+
+
+def _serving(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    serve = _command(commands, "serve", "serving:serve", "Run the gateway: HTTP, MLLP, worker, timers and deliveries.")
+    _places(serve)
+    demo = _command(
+        commands, "demo", "serving:demo", "Run the gateway beside a sandbox EHR that tells a hospital's day."
+    )
+    _places(demo, "var/demo")
+    demo.add_argument("--ehr", metavar="HOST:PORT", help="where the sandbox EHR takes write-backs (127.0.0.1:8090)")
+    demo.add_argument("--patients", type=int, default=300, help="how many patients the day has (default: 300)")
+    demo.add_argument("--seconds", type=float, default=60.0, help="in how many seconds it is told (default: 60)")
+    demo.add_argument("--seed", type=int, default=7, help="which day it is (default: 7)")
+    send = _command(commands, "send", "sending:send", "Send HL7 v2 files over MLLP and show what was answered.")
+    send.add_argument("host")
+    send.add_argument("port", type=int)
+    send.add_argument("files", nargs="+", metavar="FILE", help="messages, MLLP frames or batches; - is standard input")
+    send.add_argument("--timeout", type=float, default=10.0, help="seconds to wait for each answer (default: 10)")
+    send.add_argument("--json", action="store_true", help="one JSON line a message")
+
+
+def _translating(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    translate = _command(commands, "translate", "translating:translate", "Translate HL7 v2 to FHIR Bundles.")
+    translate.add_argument("files", nargs="+", metavar="FILE", help="messages or batches; - is standard input")
+    translate.add_argument("--trace", action="store_true", help="with each element's mapping row and source")
+    translate.add_argument("--report", action="store_true", help="what was mapped, ignored and not mapped")
+    translate.add_argument("--mappings", metavar="DIR", help="the folder of mappings (default: those that come along)")
+    translate.add_argument("--zone", default="UTC", help="time zone of times without an offset (default: UTC)")
+    translate.add_argument("--authority", default="", help="assigning authority of identifiers that name none")
+    explain = _command(commands, "explain", "translating:explain", "Tell where a FHIR value came from.")
+    explain.add_argument("file", metavar="FILE")
+    explain.add_argument("path", metavar="PATH", help="for example Patient.birthDate")
+    explain.add_argument("--mappings", metavar="DIR")
+    check = _command(commands, "check", "translating:check", "Check a mapping set, or a message's conformance.")
+    check.add_argument("folder", nargs="?", metavar="DIR", help="a folder of mappings (default: those that come along)")
+    check.add_argument("--message", metavar="FILE", help="report how a message conforms to its HL7 v2 version instead")
+    check.add_argument("--show", metavar="MAP", help="print what a map compiles to, for example 'PID[Patient]'")
+
+
+def _journal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    park = _command(commands, "park", "journal:park", "List parked entries, retry them, or drop them with a reason.")
+    park.add_argument("action", choices=("list", "retry", "drop"))
+    park.add_argument(
+        "seqs", nargs="*", type=int, metavar="SEQ", help="entries to retry or drop; none: all parked ones"
+    )
+    park.add_argument("--reason", help="why they are dropped")
+    park.add_argument("--var", metavar="DIR")
+    park.add_argument("--json", action="store_true")
+    text = "Fold the whole journal again into a new state, and compare it with the live one."
+    rebuild = _command(commands, "rebuild", "journal:rebuild", text)
+    rebuild.add_argument("--var", metavar="DIR")
+    rebuild.add_argument("--replace", action="store_true", help="put the new state in place of the old one")
+    state = _command(commands, "state", "journal:state", "Print the digest of the state.")
+    state.add_argument("action", choices=("digest",))
+    state.add_argument("--var", metavar="DIR")
+    state.add_argument("--tables", action="store_true", help="one digest a table")
+
+
+def _upkeep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    token = _command(commands, "token", "upkeep:token", "Make, list and revoke API tokens.")
+    token.add_argument("action", choices=("add", "list", "revoke"))
+    token.add_argument("name", nargs="?", help="whose token it is")
+    token.add_argument("--role", choices=("admin", "engineer", "pra", "feed"), default="pra")
+    token.add_argument("--feed", default="", help="the feed that a token of role feed sends for (default: its name)")
+    token.add_argument("--var", metavar="DIR")
+    doctor = _command(commands, "doctor", "upkeep:doctor", "Check settings, ports, disk, mappings and the EHR.")
+    _places(doctor)
+    doctor.add_argument("--json", action="store_true")
+    bench = _command(commands, "bench", "upkeep:bench", "Run a benchmark of bench/ (from a checkout).")
+    bench.add_argument("name", help="its name, or all")
+    bench.add_argument("rest", nargs=argparse.REMAINDER, help="its own options")
+    openapi = _command(commands, "openapi", "upkeep:openapi", "Write openapi.yaml from the running code.")
+    openapi.add_argument("file", nargs="?", default="openapi.yaml")

@@ -1,0 +1,160 @@
+"""token, doctor, bench, openapi: upkeep."""
+
+from __future__ import annotations
+
+import importlib.util
+import secrets
+import shutil
+import socket
+import sqlite3
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from fhir_bridge.cli.main import FAILED, GOOD, CommandFailed, WrongCall
+from fhir_bridge.cli.serving import load_settings
+from fhir_bridge.wiring.processes import clock
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from fhir_bridge.config import Settings
+
+_SPACE = 1 << 30
+"""Free bytes below which doctor complains."""
+
+
+def token(arguments: argparse.Namespace) -> int:
+    """Make, list or revoke API tokens. A secret is shown once, when it is made."""
+    from fhir_bridge.privacy import Role
+    from fhir_bridge.store.tokens import SqliteTokens, TokenRefused
+
+    settings = load_settings(arguments)
+    settings.var.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tokens = SqliteTokens(settings.var / "tokens.db")
+    try:
+        if arguments.action == "list":
+            for known in tokens.tokens():
+                print(
+                    "\t".join((known.id, known.role, known.feed or "-", "revoked" if known.revoked_at else "in force"))
+                )
+            return GOOD
+        if not arguments.name:
+            raise WrongCall(f"token {arguments.action} needs a name")
+        if arguments.action == "revoke":
+            if not tokens.revoke(arguments.name, at=clock()):
+                raise CommandFailed(f"there is no token '{arguments.name}' in force")
+            return GOOD
+        secret = secrets.token_urlsafe(32)
+        tokens.add(arguments.name, Role(arguments.role), secret, at=clock(), feed=arguments.feed)
+        print(secret)
+    except TokenRefused as refusal:
+        raise CommandFailed(str(refusal)) from refusal
+    finally:
+        tokens.close()
+    return GOOD
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Check settings, folder, ports, mappings, databases and the EHR; 1 where something would not work."""
+    settings = load_settings(arguments)
+    findings = list(_findings(settings))
+    if arguments.json:
+        report = {
+            "settings": [{"path": s.path, "value": s.value, "source": s.source} for s in settings.report],
+            "checks": [{"check": name, "good": good, "says": text} for name, good, text in findings],
+        }
+        print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
+    else:
+        for setting in settings.report:
+            print(f"{setting.path} = {setting.value}    ({setting.source})")
+        print()
+        for name, good, text in findings:
+            print(f"{'good' if good else 'BAD '}  {name}: {text}")
+    return GOOD if all(good for _, good, _ in findings) else FAILED
+
+
+def _findings(settings: Settings) -> Iterator[tuple[str, bool, str]]:
+    """(check, good, what it says)."""
+    folder = settings.var
+    running = (folder / "journal.sock").exists() and _answers(settings.http.host, settings.http.port)
+    free = shutil.disk_usage(folder if folder.exists() else Path.cwd()).free
+    yield "disk", free > _SPACE, f"{free >> 30} GiB free at {folder}"
+    yield "gateway", True, "runs" if running else "does not run"
+    if not running:
+        addresses = [("http", settings.http.host, settings.http.port)]
+        addresses += [(f"feed {a.feed.name}", a.host, a.port) for a in settings.mllp]
+        for name, host, port in addresses:
+            taken = _answers(host, port)
+            yield f"port of {name}", not taken, f"{host}:{port} is {'taken by another program' if taken else 'free'}"
+    yield _mappings(settings)
+    for file in (settings.journal_file, settings.state_file):
+        if file.exists():
+            yield _database(file)
+    for destination in settings.destinations:
+        yield _destination(destination.name, destination.base_url, destination.token_file)
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _mappings(settings: Settings) -> tuple[str, bool, str]:
+    from fhir_bridge.cli.translating import check_folder
+
+    errors = check_folder(settings.mapping_folder)
+    return "mappings", not errors, f"{len(errors)} errors; see `fhir-bridge check`" if errors else "check"
+
+
+def _database(file: Path) -> tuple[str, bool, str]:
+    try:
+        database = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
+        says = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        database.close()
+    except sqlite3.Error as error:
+        return file.name, False, type(error).__name__
+    return file.name, says == "ok", str(says)
+
+
+def _destination(name: str, url: str, token_file: Path | None) -> tuple[str, bool, str]:
+    """Whether an EHR answers GET [base]/metadata. Nothing is written."""
+    import requests
+
+    if token_file is not None and not token_file.is_file():
+        return f"EHR {name}", False, f"its token file {token_file} is not there"
+    try:
+        response = requests.get(
+            f"{url}/metadata", timeout=5, allow_redirects=False, headers={"Accept": "application/fhir+json"}
+        )
+    except requests.RequestException as error:
+        return f"EHR {name}", False, f"{url} does not answer ({type(error).__name__})"
+    return f"EHR {name}", response.ok, f"{url}/metadata answers {response.status_code}"
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """Run a benchmark of bench/, which comes with the source and not with the package."""
+    root = Path(__file__).parents[2]
+    if importlib.util.find_spec("bench") is None and (root / "bench" / "__init__.py").is_file():
+        sys.path.insert(0, str(root))
+    if importlib.util.find_spec("bench") is None:
+        raise CommandFailed("benchmarks come with the source: run this from a checkout")
+    from bench import BENCHES, run
+
+    if arguments.name != "all" and arguments.name not in BENCHES:
+        raise WrongCall(f"there is no benchmark '{arguments.name}'; there are: {', '.join(sorted(BENCHES))}, all")
+    return int(run(arguments.name, arguments.rest))
+
+
+def openapi(arguments: argparse.Namespace) -> int:
+    """Write the API's description, which is made from the code."""
+    from fhir_bridge.api.openapi import write_openapi
+
+    write_openapi(Path(arguments.file))
+    return GOOD
