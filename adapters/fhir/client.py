@@ -201,11 +201,19 @@ class _TellingTlsConnection(HTTPSConnection):
         super().send(data)
 
 
-class _TellingPool(HTTPConnectionPool):
+class _FreshPool(HTTPConnectionPool):
+    def _put_conn(self, conn: Any) -> None:
+        """Back in the pool a connection is closed, whatever the server said about keeping it."""
+        if conn is not None:
+            conn.close()
+        super()._put_conn(conn)
+
+
+class _TellingPool(_FreshPool):
     ConnectionCls = _TellingConnection
 
 
-class _TellingTlsPool(HTTPSConnectionPool):
+class _TellingTlsPool(_FreshPool, HTTPSConnectionPool):
     ConnectionCls = _TellingTlsConnection
 
 

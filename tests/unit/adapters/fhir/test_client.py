@@ -214,6 +214,28 @@ def test_the_request_is_plain_fhir_with_the_token_of_the_moment(tmp_path):
     assert "Authorization: Bearer second" in second
 
 
+def test_each_create_has_a_connection_of_its_own():
+    """A server that keeps connections open may close one just as we write: no telling whether it read us."""
+    accepted: list[socket.socket] = []
+
+    def serve() -> None:
+        for _ in range(2):
+            connection, _ = listener.accept()
+            accepted.append(connection)
+            connection.recv(65536)
+            connection.sendall(http("201 Created", b"", "Connection: keep-alive"))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with client(f"http://127.0.0.1:{listener.getsockname()[1]}") as one:
+            assert [one.create(COMMUNICATION) for _ in range(2)] == [Answered(201)] * 2
+        thread.join()
+    for connection in accepted:
+        connection.close()
+
+
 def test_settings_of_the_environment_are_not_followed(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with peer(http("201 Created")) as server:
