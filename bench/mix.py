@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
@@ -153,7 +154,7 @@ class Mix:
         self._beds = Beds()
         self._charts: dict[int, Chart] = {}
         self._away: Pool[int] = Pool(self._rng, range(patients))
-        self._closed: set[int] = set()
+        self._lives: Counter[int] = Counter()
         self._in_house: Pool[Chart] = Pool(self._rng)
         self._gone: Pool[Chart] = Pool(self._rng)
         self._booked: Pool[Chart] = Pool(self._rng)
@@ -259,9 +260,16 @@ class Mix:
 
     def _chart(self, index: int) -> Chart:
         if index not in self._charts:
-            rng = random.Random(self._seed * 1_000_003 + index)
-            self._charts[index] = Chart(index, person(rng, f"3{index:07d}", _TODAY, (18, 95)))
+            rng = random.Random(f"{self._seed}/{index}/{self._lives[index]}")
+            mrn = f"3{self._lives[index]:02d}{index:06d}"
+            self._charts[index] = Chart(index, person(rng, mrn, _TODAY, (18, 95)))
         return self._charts[index]
+
+    def _replace(self, chart: Chart) -> None:
+        """Someone new moves to town for one who died or whose chart was merged: there are always as many patients."""
+        self._lives[chart.index] += 1
+        del self._charts[chart.index]
+        self._away.add(chart.index)
 
     def _transfer(self, chart: Chart) -> None:
         self._beds.release(chart.bed)
@@ -275,7 +283,7 @@ class Mix:
         if disposition == "20":
             chart.person = replace(chart.person, died_at=self._now)
             chart.identity = identity(chart.person)
-            self._closed.add(chart.index)
+            self._replace(chart)
         else:
             self._gone.add(chart)
         chart.restay()
@@ -307,7 +315,7 @@ class Mix:
 
     def _merge(self) -> Sent:
         retired, survivor = self._gone.take(), self._gone.pick()
-        self._closed.add(retired.index)
+        self._replace(retired)
         return Sent("A40", survivor.index, merge(self._head("A40"), survivor.person, retired.person))
 
     def _scheduling(self, kind: str) -> Sent:
@@ -332,7 +340,7 @@ class Mix:
         if len(self._booked) > self._patients // 2:
             self._booked.take().booking = None
         chart = self._chart(rng.randrange(self._patients))
-        while chart.index in self._closed or (chart.booking and chart.booking.status == "Booked"):
+        while chart.booking and chart.booking.status == "Booked":
             chart = self._chart(rng.randrange(self._patients))
         clinic = rng.choice(CLINICS)
         start = self._now + rng.randint(2, 30) * _DAY

@@ -29,8 +29,7 @@ def stays(story: Story) -> Iterator[Step]:
     yield from story.updates(1, 4)
     if story.chance(0.25):
         story.wait(10, 200)
-        story.move(story.rng.choice(("3W", "4N", "ICU", "5S")) if not _is_child(story) else "PED")
-        yield story.tell("A02")
+        yield from story.move("PED" if _is_child(story) else story.rng.choice(("3W", "4N", "ICU", "5S")))
     if story.chance(0.2):
         yield from story.storm()
     yield from story.updates(1, 3)
@@ -45,7 +44,7 @@ def leaves(story: Story) -> Iterator[Step]:
     yield story.tell("A08")
     yield from story.concern(0.1)
     story.now = max(story.now, story.midnight + story.rng.randint(9 * 60, 18 * 60) * MINUTE)
-    yield from _discharge(story, story.disposition)
+    yield from story.leave(story.disposition)
     if story.disposition == "01" and story.chance(0.12):
         story.wait(30, 180)
         story.change(disposition="06")
@@ -61,8 +60,7 @@ def emergency_visit(story: Story) -> Iterator[Step]:
     yield story.tell("A04", occurred=story.now - 4 * MINUTE)
     yield from story.updates(1, 3)
     story.wait(30, 120)
-    story.leave("07" if story.chance(0.06) else "01")
-    yield story.tell("A03")
+    yield from story.leave("07" if story.chance(0.06) else "01")
     yield from story.concern(0.03)
 
 
@@ -80,8 +78,7 @@ def emergency_admission(story: Story) -> Iterator[Step]:
     if story.chance(0.2):
         yield from story.storm()
     story.wait(20, 180)
-    story.move(diagnosis.unit)
-    yield story.tell("A02")
+    yield from story.move(diagnosis.unit)
     yield from story.concern(0.12)
     yield from story.updates(1, 4)
 
@@ -95,13 +92,13 @@ def elective(story: Story) -> Iterator[Step]:
     assert visit is not None
     assert visit.expected_admission is not None
     story.now = visit.expected_admission - story.rng.randint(0, 25) * MINUTE
+    yield story.here()
     story.change(patient_class="I", bed=story.beds.take("5S"), admitted=story.now)
     yield story.tell("A01")
     yield from story.updates(2, 4)
     if story.chance(0.2):
         story.wait(10, 60)
-        story.move("ICU")
-        yield story.tell("A02")
+        yield from story.move("ICU")
     yield from story.concern(0.1)
     yield from story.updates(1, 2)
 
@@ -122,11 +119,10 @@ def observation(story: Story) -> Iterator[Step]:
     yield story.tell("A04")
     story.wait(60, 200)
     story.change(patient_class="O")
-    story.move("OBS")
-    yield story.tell("A02")
+    yield from story.move("OBS")
     yield from story.updates(2, 4)
     story.wait(60, 300)
-    yield from _discharge(story, "01")
+    yield from story.leave("01")
 
 
 def clinic_visit(story: Story) -> Iterator[Step]:
@@ -183,6 +179,7 @@ def birth(story: Story) -> Iterator[Step]:
     yield story.tell("A01")
     yield from story.updates(1, 2)
     story.wait(60, 240)
+    yield story.here()
     mother = story.visit
     child = _newborn(story)
     yield child.tell("A01")
@@ -190,8 +187,7 @@ def birth(story: Story) -> Iterator[Step]:
     story.wait(60, 150)
     assert mother is not None
     story.visit = replace(mother, diagnoses=(*mother.diagnoses, ("Z37.0", "Single live birth", "W")))
-    story.move("MB")
-    yield story.tell("A02")
+    yield from story.move("MB")
     child.now = story.now
     child.wait(20, 120)
     child.person = replace(child.person, given=child.rng.choice(("Ada", "Milo", "Rosa", "Theo", "Zora")))
@@ -205,13 +201,12 @@ def death(story: Story) -> Iterator[Step]:
     story.stay_since(_diagnosis(story), story.rng.uniform(1, 4))
     yield from _night_batch(story)
     story.wait(30, 200)
-    story.move("ICU")
-    yield story.tell("A02")
+    yield from story.move("ICU")
     yield from story.updates(1, 3)
     story.wait(60, 240)
     story.person = replace(story.person, died_at=story.now)
     story.wait(10, 40)
-    yield from _discharge(story, EXPIRED, occurred=story.person.died_at)
+    yield from story.leave(EXPIRED)
 
 
 def late_death(story: Story) -> Iterator[Step]:
@@ -219,7 +214,7 @@ def late_death(story: Story) -> Iterator[Step]:
     story.stay_since(_diagnosis(story), story.rng.uniform(2, 6))
     yield from _night_batch(story)
     story.now = max(story.now, story.midnight + story.rng.randint(8 * 60, 11 * 60) * MINUTE)
-    yield from _discharge(story, story.rng.choice(("01", "50")))
+    yield from story.leave(story.rng.choice(("01", "50")))
     story.wait(300, 600)
     story.person = replace(story.person, died_at=story.now - 2 * HOUR)
     yield story.tell("A08")
@@ -234,6 +229,7 @@ def cancelled_admission(story: Story) -> Iterator[Step]:
     yield story.tell("A01")
     story.wait(15, 180)
     assert story.visit is not None
+    yield story.here()
     story.beds.release(story.visit.bed)
     yield story.tell("A11", occurred=admitted)
 
@@ -243,17 +239,18 @@ def cancelled_discharge(story: Story) -> Iterator[Step]:
     story.stay_since(_diagnosis(story), story.rng.uniform(1, 4))
     yield from _night_batch(story)
     story.now = max(story.now, story.midnight + story.rng.randint(9 * 60, 12 * 60) * MINUTE)
-    yield from _discharge(story, "01")
+    yield from story.leave("01")
     before = story.now
     story.wait(20, 90)
     assert story.visit is not None
     unit = story.visit.bed.split("^", 1)[0]
+    yield story.here()
     story.change(bed=story.beds.take(unit), discharged=None, disposition="")
     yield story.tell("A13", occurred=before)
     yield from story.updates(1, 2)
     if story.chance(0.6):
         story.wait(60, 240)
-        yield from _discharge(story, story.disposition)
+        yield from story.leave(story.disposition)
 
 
 def unknown_patient(story: Story) -> Iterator[Step]:
@@ -292,8 +289,7 @@ def duplicate_chart(story: Story) -> Iterator[Step]:
     yield story.tell("A04")
     double = story.person
     story.wait(40, 200)
-    story.leave("01")
-    yield story.tell("A03")
+    yield from story.leave("01")
     story.wait(60, 200)
     story.person = known
     yield Step(story.now, "A40", known, double, story.now)
@@ -346,13 +342,6 @@ def _night_batch(story: Story) -> Iterator[Step]:
         story.wait(0.1, 2)
         yield story.tell("A08")
     story.wait(240, 330)
-
-
-def _discharge(story: Story, disposition: str, *, occurred: int | None = None) -> Iterator[Step]:
-    if disposition == EXPIRED and story.person.died_at is None:
-        story.person = replace(story.person, died_at=story.now)
-    story.leave(disposition)
-    yield story.tell("A03", occurred=occurred)
 
 
 def _preadmit(story: Story, expected: int) -> None:

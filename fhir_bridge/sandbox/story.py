@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fhir_bridge.sandbox.concerns import COMPLAINTS, Concern
-from fhir_bridge.sandbox.hospital import UNITS, providers_of
+from fhir_bridge.sandbox.hospital import EXPIRED, UNITS, providers_of
 from fhir_bridge.sandbox.messages import Booking, Visit
 
 if TYPE_CHECKING:
@@ -68,6 +68,10 @@ class Story:
     def at(self, earliest: float, latest: float) -> Step:
         """Begin at some time between two hours of the day, and not a moment earlier."""
         self.now = self.midnight + int(self.rng.uniform(earliest, latest) * HOUR)
+        return self.here()
+
+    def here(self) -> Step:
+        """Say nothing, but let the other stories come to this moment: beds are given away and taken after it."""
         return Step(self.now, "", self.person, None)
 
     def wait(self, shortest: float, longest: float) -> None:
@@ -108,20 +112,26 @@ class Story:
         """Change what the EHR knows of the visit."""
         self.visit = replace(self._in_visit(), **changes)  # type: ignore[arg-type] # the names are Visit's own
 
-    def move(self, unit: str) -> None:
-        """Take a bed of another unit; the old one is prior location."""
+    def move(self, unit: str) -> Iterator[Step]:
+        """Be transferred to a bed of another unit; the old one is prior location."""
+        yield self.here()
         visit = self._in_visit()
         self.beds.release(visit.bed)
         service = UNITS[unit].service
         attending = self.rng.choice(providers_of(service))
         self.change(bed=self.beds.take(unit), prior_bed=visit.bed, service=service, attending=attending)
+        yield self.tell("A02")
 
-    def leave(self, disposition: str) -> None:
-        """Be discharged now; the bed is free again."""
+    def leave(self, disposition: str) -> Iterator[Step]:
+        """Be discharged now, or have died: the bed is free again, the diagnoses are final."""
+        yield self.here()
         visit = self._in_visit()
         self.beds.release(visit.bed)
         final = tuple((code, text, "F") for code, text, _ in visit.diagnoses)
         self.change(discharged=self.now, disposition=disposition, diagnoses=final)
+        if disposition == EXPIRED and self.person.died_at is None:
+            self.person = replace(self.person, died_at=self.now)
+        yield self.tell("A03", occurred=self.person.died_at)
 
     def tell(self, trigger: str, *, occurred: Instant | None = None, delay: int = 0) -> Step:
         """Report the visit as it is now."""
