@@ -1,1 +1,28 @@
+"""The mapping compiler: tables under mappings/hl7v2_to_fhir, read, checked and compiled to Python, run over HL7 v2 messages.
 
+docs/mapping-guide.md has the language. The files are the steps: load, check, compile, translate; trace for explaining.
+"""
+
+from fhir_bridge.mapping.bundle import bundle
+from fhir_bridge.mapping.errors import CheckFailed, MappingError, NotMapped, Position, Problem, Untranslatable
+from fhir_bridge.mapping.machine import TranslateContext
+from fhir_bridge.mapping.trace import Component, Origin, Trace
+from fhir_bridge.mapping.translate import PUBLIC_NAMESPACE, MappingSet, load, load_files
+
+__all__ = [
+    "PUBLIC_NAMESPACE",
+    "CheckFailed",
+    "Component",
+    "MappingError",
+    "MappingSet",
+    "NotMapped",
+    "Origin",
+    "Position",
+    "Problem",
+    "Trace",
+    "TranslateContext",
+    "Untranslatable",
+    "bundle",
+    "load",
+    "load_files",
+]

@@ -1,0 +1,108 @@
+"""Do two rows write one element without conditions that exclude each other?
+
+Compares the rows of one map, and those of all maps that write into one resource of a message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from fhir_bridge.mapping import plan
+from fhir_bridge.mapping.conditions import exclusive
+from fhir_bridge.mapping.errors import Problem
+from fhir_bridge.mapping.nodes import Address, All, AnyOf, Condition, In, Measure, Not, Valued
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+def check_clashes(branches: Iterable[plan.Branch], report: Callable[[Problem], None]) -> None:
+    """Report each pair of rows in branches of one object which could write the same single element."""
+    _clashes([member for branch in branches for member in branch.members], report)
+
+
+def _clashes(members: list[plan.Member], report: Callable[[Problem], None]) -> None:
+    writers: dict[str, list[plan.Write]] = {}
+    children: dict[str, list[plan.Branch]] = {}
+    for member in members:
+        name = member.element.choice or member.element.name
+        if isinstance(member, plan.Single):
+            writers.setdefault(name, []).extend(member.writes)
+        elif isinstance(member, plan.Child):
+            children.setdefault(member.element.name, []).append(member.branch)
+            if member.element.choice:
+                writers.setdefault(name, []).extend(_first_write(member.branch))
+        elif isinstance(member, plan.Slot):
+            _clashes(list(member.branch.members), report)
+    for name, writes in writers.items():
+        for one, other in combinations(writes, 2):
+            _check_pair(name, one, other, report)
+        for branch in children.get(name, ()):
+            for write in _first_write(branch):
+                _report(name, writes[0], write, report)
+    for branches in children.values():
+        _clashes([member for branch in branches for member in branch.members], report)
+
+
+def _first_write(branch: plan.Branch) -> list[plan.Write]:
+    for member in branch.members:
+        match member:
+            case plan.Single(_, writes):
+                return [writes[0]]
+            case plan.Append(_, write):
+                return [write]
+            case plan.Child(_, inner) | plan.Slot(_, inner, _):
+                return _first_write(inner)
+    return []
+
+
+def _check_pair(name: str, one: plan.Write, other: plan.Write, report: Callable[[Problem], None]) -> None:
+    if not exclusive(_when(one), _when(other)):
+        _report(name, one, other, report)
+
+
+def _report(name: str, one: plan.Write, other: plan.Write, report: Callable[[Problem], None]) -> None:
+    first, second = sorted((one.row.at, other.row.at))
+    expected = f"one row, or conditions that exclude each other; {first} writes it too"
+    report(Problem(second, f"a second row that may write {name}", expected))
+
+
+def _when(write: plan.Write) -> Condition:
+    """All that surely holds when a row writes: its condition, and that its source is valued."""
+    row, parts = write.row, []
+    if row.when is not None:
+        parts.append(_own(row.when.condition, write))
+    if write.default is None:
+        if row.source:
+            parts.append(AnyOf(tuple(Valued(address) for address in row.source)))
+        parts += [Valued(part) for part in row.template if isinstance(part, Address)]
+    return All(tuple(parts))
+
+
+def _own(condition: Condition, write: plan.Write) -> Condition:
+    """The condition of a row that picks a repetition: what it says of that field is about that repetition alone."""
+    if not write.row.pick:
+        return condition
+    field, here = write.row.source[0].field, str(write.row.at)
+
+    def mark(address: Address) -> Address:
+        return replace(address, container=here) if address.field == field else address
+
+    def walk(part: Condition) -> Condition:
+        match part:
+            case Not(inner):
+                return Not(walk(inner))
+            case All(parts):
+                return All(tuple(map(walk, parts)))
+            case AnyOf(parts):
+                return AnyOf(tuple(map(walk, parts)))
+            case Valued(address):
+                return Valued(mark(address))
+            case In(address, values):
+                return In(mark(address), values)
+            case Measure(address, what, comparison, number):
+                return Measure(mark(address), what, comparison, number)
+
+    return walk(condition)

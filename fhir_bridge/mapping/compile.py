@@ -1,0 +1,76 @@
+"""A plan as Python source and its bindings: the compiled set, as plain data that can be kept in a file and read.
+
+Two compilations of one plan: plain, for the hot path, and traced. Only checked names and numbers stand in the source;
+literals are bound as constants. Running it is `translate`'s work, keeping it `cache`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fhir_bridge.mapping.compile_code import Module
+from fhir_bridge.mapping.compile_messages import compile_message
+from fhir_bridge.mapping.compile_rows import compile_map
+from fhir_bridge.mapping.expressions import Constants
+
+if TYPE_CHECKING:
+    from fhir_bridge.mapping import plan
+
+COMPILER_VERSION = "1"
+"""Part of the cache's key: raise it whenever the same plan would give other code, or mean something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """One compilation: the source of each map and message by name, its bindings, and the table of its rows."""
+
+    source: dict[str, str]
+    bindings: dict[str, list[Any]]
+    rows: list[list[Any]]
+
+    @property
+    def text(self) -> str:
+        """The whole source."""
+        return "\n\n".join(self.source.values())
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerSpec:
+    """What a trigger runs and says: `function`, and its fact about the resource named `subject`, made by `segment`."""
+
+    message: str
+    function: str
+    fact: str
+    subject: str
+    segment: str
+    complete: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A compiled set."""
+
+    plain: Compiled
+    traced: Compiled
+    triggers: dict[str, TriggerSpec]
+
+
+def compile_plan(the_plan: plan.Plan) -> Program:
+    """Compile a checked set."""
+    triggers = {
+        part.trigger.name: TriggerSpec(
+            message.name, message.function, part.trigger.fact, part.subject, part.segment,
+            tuple(text.text for text in part.trigger.complete),
+        )
+        for message in the_plan.messages
+        for part in message.triggers
+    }  # fmt: skip
+    return Program(_compile(the_plan, traced=False), _compile(the_plan, traced=True), triggers)
+
+
+def _compile(the_plan: plan.Plan, *, traced: bool) -> Compiled:
+    module = Module(traced, {one.name: one for one in the_plan.maps}, Constants())
+    source = {one.name: compile_map(module, one) for one in the_plan.maps}
+    source.update({message.name: compile_message(module, message) for message in the_plan.messages})
+    return Compiled(source, module.constants.bindings, module.rows)

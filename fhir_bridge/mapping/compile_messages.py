@@ -1,0 +1,150 @@
+"""Message tables as Python functions: which segments make which resources, under which keys.
+
+``NAME(m, g)`` takes the segments in order and by name, fills the lists of its scope (`made`, `links`, `trouble`), and
+gives the named resources back. Rows of maps are `compile_rows`' work; what is made of the lists is `translate`'s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fhir_bridge.mapping import plan
+from fhir_bridge.mapping.compile_code import CodeWriter, Module
+from fhir_bridge.mapping.compile_rows import compile_map
+from fhir_bridge.mapping.compile_values import OneFrame, key_expression
+from fhir_bridge.mapping.expressions import Frame
+from fhir_bridge.mapping.nodes import python_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def compile_message(module: Module, message: plan.MessagePlan) -> str:
+    """The source of a message's function, after those of its rows' own maps."""
+    return _MessageWriter(module, message).write()
+
+
+class _MessageWriter(CodeWriter):
+    def __init__(self, module: Module, message: plan.MessagePlan) -> None:
+        super().__init__(module, Frame("", is_segment=True))
+        self._message = message
+        self._beside: list[str] = []
+
+    def write(self) -> str:
+        self.add(*(f"{_variable(name)} = None" for name in self._message.names))
+        for row in self._message.rows:
+            if isinstance(row, plan.GroupPlan):
+                self._group(row)
+            else:
+                self._row(row)
+        known = ", ".join(f'"{name}": {_variable(name)}' for name in self._message.names)
+        self.add(f"return {{{known}}}")
+        function = f"def {self._message.function}(m, g):\n" + "\n".join(self.lines) + "\n"
+        return "\n".join([*self._beside, function])
+
+    def _group(self, group: plan.GroupPlan) -> None:
+        members = self.module.constants.bind("K", "set", list(group.segments))
+        self.add("g0 = g")
+        with self.block(f'for g in groups(m, g0, "{group.anchor}", {members}):'):
+            self.add(*(f"{_variable(name)} = None" for name in _names(group.rows)))
+            for row in group.rows:
+                self._row(row)
+        self.add("g = g0")
+        self._required(group)
+
+    def _required(self, group: plan.GroupPlan) -> None:
+        """A group whose first row is required must be there."""
+        if group.rows and group.rows[0].row.required:
+            with self.block(f'if not g.get("{group.anchor}"):'):
+                self.add(f'raise Untranslatable("missing-segment", "{group.anchor}")')
+
+    def _row(self, part: plan.SegmentPlan) -> None:
+        row, name = part.row, part.row.segment.text
+        if row.ignore:
+            if self.module.traced:
+                with self.block(f'for s in g.get("{name}", ()):'):
+                    self.add("t.ignored((t.at(s.fields),))")
+            return
+        self.frame = Frame(name, is_segment=True)
+        if row.each:
+            with self.block(f'for s in g.get("{name}", ()):'):
+                self.add("f = s.fields")
+                self._one(part)
+            return
+        self.add(f's = g.get("{name}")')
+        with self.block("if s:"):
+            self.add("f = s[0].fields")
+            if part.row.make is not None:
+                self._repeated()
+            self._one(part)
+        if row.required:
+            with self.block("else:"):
+                self.add(f'raise Untranslatable("missing-segment", "{name}")')
+
+    def _repeated(self) -> None:
+        with self.block("if len(s) > 1:"):
+            self.add('trouble.append("repeated-segment")')
+            if self.module.traced:
+                self.add("t.warn((t.at(s[1].fields),))")
+
+    def _one(self, part: plan.SegmentPlan) -> None:
+        """What one segment makes or writes into."""
+        when = part.row.when
+        if when is None:
+            self._do(part)
+            return
+        self.add("n = len(f)")
+        with self.block(f"if {self.frame.holds(when.condition, self.module.constants)}:"):
+            self._do(part)
+
+    def _do(self, part: plan.SegmentPlan) -> None:
+        if part.row.make is None:
+            assert part.row.into is not None
+            variable = _variable(part.row.into.text)
+            with self.block(f"if {variable} is not None:"):
+                self._fill(part, variable)
+            return
+        assert part.key is not None
+        variable = _variable(part.row.name.text) if part.row.name else "r"
+        key = key_expression(part.key, part.type, OneFrame(self.frame), self.module)
+        self.add("n = len(f)", f"key = {key}")
+        with self.block("if key:"):
+            self.add(f'{variable} = new("{part.type}", key, {part.needs!r})', f"{variable}.origin = f")
+            self.add(f"made.append({variable})")
+            self._fill(part, variable)
+            if part.row.merged_into is not None:
+                self.add(f"link({variable}, {_variable(part.row.merged_into.text)})")
+        with self.block("else:"):
+            if part.row.required:
+                self.add(f'raise Untranslatable("missing-key", "{_key_place(part.key, part.row.segment.text)}")')
+            else:
+                self.add('trouble.append("missing-key")')
+                if self.module.traced:
+                    self.add("t.warn((t.at(f),))")
+
+    def _fill(self, part: plan.SegmentPlan, variable: str) -> None:
+        path = f", {variable}.ref" if self.module.traced else ""
+        if part.using:
+            function = self.module.maps[part.using].function
+            self.add(f"{function}({variable}.resource, {variable}.deleted, f, g{path})")
+        if part.own is not None:
+            own = plan.MapPlan(
+                f"{self._message.name} {part.own.name}", f"{self._message.function}_{part.own.function}", part.own.file,
+                part.own.source, part.own.is_segment, part.own.is_resource, part.own.branch, part.own.ignored,
+            )  # fmt: skip
+            self._beside.append(compile_map(self.module, own, part.names))
+            arguments = "".join(f", {_variable(name)}" for name in part.names)
+            self.add(f"{own.function}({variable}.resource, {variable}.deleted, f, g{path}{arguments})")
+
+
+def _variable(name: str) -> str:
+    return f"a_{python_name(name)}"
+
+
+def _names(rows: Iterable[plan.SegmentPlan]) -> list[str]:
+    return [part.row.name.text for part in rows if part.row.name is not None]
+
+
+def _key_place(key: plan.Key, segment: str) -> str:
+    """Where the message should have said a key: a segment and field."""
+    return str(key.source.address) if isinstance(key, plan.IdentifierKey) else segment

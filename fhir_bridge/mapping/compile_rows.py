@@ -1,0 +1,238 @@
+"""Maps as Python functions: straight-line code that reads fields and writes one FHIR object, plain or traced.
+
+A segment map becomes ``NAME(o, d, f, g)``: writes into the resource `o`, notes deletions in `d`, reads the fields `f` and
+the segments `g` of the message. A data type map becomes ``NAME(o, w, s, k)``: writes into `o` what the text `w`, divided
+by `s`, says, and gives it back or None; `k` is the feed's authority. Traced, both also get `p`, the FHIR path of `o`, and
+data type maps `l`, the place of `w`. Messages are `compile_messages`' work.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fhir_bridge.mapping import plan
+from fhir_bridge.mapping.check_rows import writes_of
+from fhir_bridge.mapping.compile_code import Module, Raw, Target
+from fhir_bridge.mapping.compile_values import ValueWriter
+from fhir_bridge.mapping.nodes import python_name
+
+if TYPE_CHECKING:
+    from fhir_bridge.mapping.definitions import FhirElement
+
+
+def compile_map(module: Module, the_map: plan.MapPlan, names: tuple[str, ...] = ()) -> str:
+    """The source of a map's function, after those that it needs; `names` are resources that it takes as arguments."""
+    return _MapWriter(module, the_map, the_map.branch.type).write(names)
+
+
+class _MapWriter(ValueWriter):
+    def write(self, names: tuple[str, ...]) -> str:
+        traced, branch = self.module.traced, self.map.branch
+        if self.map.is_segment:
+            arguments = ["o", "d", "f", "g", *(["p"] if traced else []), *(f"a_{python_name(name)}" for name in names)]
+            self.add("n = len(f)", *(["l = (t.at(f),)"] if traced else []))
+        else:
+            arguments = ["o", "w", "s", "k", *(["p", "l"] if traced else [])]
+            self.add("c = w.split(s)", "n = len(c)")
+        writes = [write for member in branch.members for write in writes_of(member)]
+        self.add(*self.frame.hoist([write.row for write in writes], _looping(branch)))
+        self._ignore()
+        target = Target("o", "p", deletes=self.map.is_segment)
+        if self.map.is_resource:
+            self._members(branch, target, sourced=True)
+            self._members(branch, target, sourced=False)
+        else:
+            self._existing(branch, target)
+        self.add("return o")
+        function = f"def {self.map.function}({', '.join(arguments)}):\n" + "\n".join(self.lines) + "\n"
+        return "\n".join([*self.beside, function])
+
+    def _ignore(self) -> None:
+        if not self.module.traced:
+            return
+        for address in self.map.ignored:
+            if address.field and not address.component and not address.repetition:
+                self.add(f"t.ignored((*l, {address.field}))")
+            elif self.own(address) or not address.field:
+                self.add(f"t.ignored({self.frame.location(address)})")
+
+    # objects
+
+    def _existing(self, branch: plan.Branch, target: Target) -> None:
+        """An object that exists once a row with a source wrote something; else None is given back."""
+        if _has_source(branch):
+            self._members(branch, target, sourced=True)
+            with self.block("if not o:"):
+                self.add("return None")
+        self._members(branch, target, sourced=False)
+        if branch.needs:
+            with self.block(f"if {_lacks('o', branch)}:"):
+                self.add('trouble.append("incomplete")', "return None")
+
+    def _members(self, branch: plan.Branch, target: Target, *, sourced: bool) -> None:
+        """The members that take something from the message; then those that complete what stands."""
+        for member in branch.members:
+            match member:
+                case plan.Single(element, writes):
+                    for write in writes:
+                        self._single(write, target, element.name, sourced=sourced)
+                case plan.Append(element, write):
+                    if write.sourced == sourced:
+                        self._append(write, target, element.name)
+                case plan.Child(element, inner):
+                    if sourced == _has_source(inner):
+                        self._child(inner, target, element)
+                case plan.Slot(element, inner, number):
+                    if sourced == _has_source(inner):
+                        self._slot(inner, target, element.name, number)
+
+    def _child(self, branch: plan.Branch, target: Target, element: FhirElement) -> None:
+        inner = Target(self.variable("o"), self.variable("p"), _register(target, element), target.deletes)
+        self.add(f'{inner.name} = {target.name}.get("{element.name}") or {{}}')
+        if self.module.traced:
+            self.add(f'{inner.path} = {target.path} + ".{element.name}"')
+        self._fill(branch, inner, f'{target.name}["{element.name}"] = {inner.name}')
+
+    def _slot(self, branch: plan.Branch, target: Target, name: str, number: int) -> None:
+        register = _slot_register(branch, target, name)
+        if not number or number in self.frame.loops:
+            self._slot_once(branch, target, name, register)
+            return
+        with self.each(number, target, register):
+            self._slot_once(branch, target, name, register)
+
+    def _slot_once(self, branch: plan.Branch, target: Target, name: str, register: str) -> None:
+        inner = Target(self.variable("o"), self.variable("p"), register, target.deletes)
+        self.add(f"{inner.name} = {{}}")
+        if self.module.traced:
+            self.add(f'{inner.path} = t.item({target.path}, "{name}", {target.name})')
+        self._fill(branch, inner, f'{target.name}.setdefault("{name}", []).append({inner.name})')
+
+    def _fill(self, branch: plan.Branch, inner: Target, keep: str) -> None:
+        """Fills an object, and keeps it if it exists and is whole."""
+        traced = self.module.traced
+        if traced:
+            self.add(f"m_{inner.name} = t.mark()")
+        has_source = _has_source(branch)
+        self._members(branch, inner, sourced=has_source)
+        with self.block(f"if {inner.name}:"):
+            if has_source:
+                self._members(branch, inner, sourced=False)
+            if not branch.needs:
+                self.add(keep)
+                return
+            with self.block(f"if {_lacks(inner.name, branch)}:"):
+                self.add('trouble.append("incomplete")')
+                if traced:
+                    self.add(f"t.back(m_{inner.name})", "t.warn(l)")
+            with self.block("else:"):
+                self.add(keep)
+
+    # rows
+
+    def _single(self, write: plan.Write, target: Target, name: str, *, sourced: bool) -> None:
+        if not write.sourced:
+            if not sourced:
+                with self.conditional(write):
+                    self._constant(write, target, name, write.literal)
+        elif sourced:
+            register = target.register + name if target.register.endswith(".") else target.register or name
+            with self.source(write, target, register) as raw:
+                self.put(write, raw, f'{target.path} + ".{name}"', f'{target.name}["{name}"] = v')
+        elif write.default is not None:
+            with self.conditional(write):
+                self._default(write, target, name)
+
+    def _default(self, write: plan.Write, target: Target, name: str) -> None:
+        if isinstance(write.default, plan.FeedAuthority):
+            with self.block(f'if "{name}" not in {target.name} and {self.authority}:'):
+                self.add(f'{target.name}["{name}"] = {self.authority}')
+                if self.module.traced:
+                    self.add(self.wrote(write, f'{target.path} + ".{name}"', "None"))
+        else:
+            with self.block(f'if "{name}" not in {target.name}:'):
+                self._constant(write, target, name, write.default)
+
+    def _constant(self, write: plan.Write, target: Target, name: str, value: Any) -> None:
+        self.add(f'{target.name}["{name}"] = {self.module.constants.literal(value)}')
+        if self.module.traced:
+            self.add(self.wrote(write, f'{target.path} + ".{name}"', "None"))
+
+    def _append(self, write: plan.Write, target: Target, name: str) -> None:
+        put = f'{target.name}.setdefault("{name}", []).append(v)'
+        path = f't.item({target.path}, "{name}", {target.name})'
+        if not write.sourced:
+            with self.conditional(write):
+                if self.module.traced:
+                    self.add(self.wrote(write, path, "None"))
+                self.add(put.replace("(v)", f"({self.module.constants.literal(write.literal)})"))
+        elif self._loops(write):
+            address = write.row.source[0]
+            each = self.each(address.field, target, target.register or name)
+            with each as variable, self.conditional(write), self.narrow(address, variable) as narrow:
+                raw = Raw(narrow, self.frame.location(address), self.frame.separator(address))
+                self.put(write, raw, path, put)
+        else:
+            with self.source(write, target, target.register or name) as raw:
+                self.put(write, raw, path, put)
+
+    def _loops(self, write: plan.Write) -> bool:
+        """Whether a row with [] takes every repetition of a field of this segment."""
+        row = write.row
+        if len(row.source) != 1 or row.join is not None or row.pick:
+            return False
+        address = row.source[0]
+        return self.own(address) and not address.repetition and address.field not in self.frame.loops
+
+
+def _has_source(branch: plan.Branch) -> bool:
+    return any(write.sourced for member in branch.members for write in writes_of(member))
+
+
+def _lacks(name: str, branch: plan.Branch) -> str:
+    """The test that an object lacks a required element."""
+    tests = [" and ".join(f'"{element}" not in {name}' for element in names) for names in branch.needs]
+    return " or ".join(f"({test})" for test in tests)
+
+
+def _looping(branch: plan.Branch) -> set[int]:
+    """The fields that some row reads a repetition at a time."""
+    found: set[int] = set()
+    for member in branch.members:
+        if isinstance(member, plan.Slot):
+            found |= {member.field} | _looping(member.branch)
+        elif isinstance(member, plan.Child):
+            found |= _looping(member.branch)
+        elif isinstance(member, plan.Append):
+            found |= {address.field for address in member.write.row.source}
+        else:
+            found |= {write.row.source[0].field for write in member.writes if write.row.pick}
+    return found - {0}
+
+
+def _register(target: Target, element: FhirElement) -> str:
+    """What a deletion inside of an object names: ``period.end``; other objects are one register."""
+    if target.register or not ("." in element.type or element.type == "Period"):
+        return target.register or element.name
+    return f"{element.name}."
+
+
+def _slot_register(branch: plan.Branch, target: Target, name: str) -> str:
+    """What a deletion inside of a slot names: an extension by its url, a participant by its type."""
+    if target.register:
+        return target.register
+    if name == "extension" and isinstance(url := _literal(branch, "url"), str):
+        return f"extension|{url}"
+    kind = _literal(branch, "type") if name == "participant" else None
+    if isinstance(kind, dict) and (codings := kind.get("coding")):
+        return f"participant|{codings[0].get('code', '')}"
+    return name
+
+
+def _literal(branch: plan.Branch, name: str) -> Any:
+    for member in branch.members:
+        if member.element.name == name:
+            for write in writes_of(member):
+                if write.literal is not None:
+                    return write.literal
+    return None

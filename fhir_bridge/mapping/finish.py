@@ -1,0 +1,111 @@
+"""Puts together what a message's resources assert: one for each id, none that lacks a required element, no loose reference.
+
+Works on the drafts that compiled code made; pure but for the drafts themselves, which are used up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fhir_bridge.record.assertion import Assertion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from fhir_bridge.mapping.runtime import Draft
+
+
+def finish(drafts: list[Draft], incomplete: Callable[[Draft], None]) -> list[Draft]:
+    """The drafts that stand, each id once, in the order they were made; `incomplete` hears of those that do not."""
+    kept: dict[str, Draft] = {}
+    for draft in drafts:
+        known = kept.get(draft.id)
+        if known is None:
+            kept[draft.id] = draft
+        else:
+            _merge(known, draft)
+    dropped = _lacking(kept.values())
+    while dropped:
+        for draft in dropped:
+            incomplete(draft)
+            del kept[draft.id]
+        gone = {draft.ref for draft in dropped}
+        for draft in kept.values():
+            _forget(draft.resource, gone)
+        dropped = _lacking(kept.values())
+    return list(kept.values())
+
+
+def assertion(draft: Draft) -> Assertion:
+    """What a finished draft asserts."""
+    if not draft.deleted:
+        return Assertion(draft.resource, draft.key)
+    deleted = tuple(name for name in dict.fromkeys(draft.deleted) if not _states(draft.resource, name))
+    return Assertion(draft.resource, draft.key, deleted)
+
+
+def _lacking(drafts: Iterable[Draft]) -> list[Draft]:
+    return [
+        draft
+        for draft in drafts
+        if draft.needs and not all(any(name in draft.resource for name in names) for names in draft.needs)
+    ]
+
+
+def _merge(into: Draft, other: Draft) -> None:
+    """Joins a second draft of one id: what the first one says stays, lists get what they have not."""
+    if into.resource == other.resource and not other.deleted:
+        return
+    _join(into.resource, other.resource)
+    into.deleted += other.deleted
+    into.needs = into.needs or other.needs
+
+
+def _join(into: dict[str, Any], other: dict[str, Any]) -> None:
+    for name, value in other.items():
+        known = into.get(name)
+        if known is None:
+            into[name] = value
+        elif isinstance(known, list) and isinstance(value, list):
+            known += [item for item in value if item not in known]
+
+
+def _states(resource: dict[str, Any], register: str) -> bool:
+    """Whether a resource says something of a register: ``name``, ``period.end``, ``extension|url``, ``participant|code``."""
+    name, _, url = register.partition("|")
+    if url:
+        members = resource.get(name, [])
+        return any(url == item.get("url") or url in _codes(item.get("type")) for item in members)
+    parent, _, child = register.partition(".")
+    return child in resource.get(parent, {}) if child else name in resource
+
+
+def _codes(concepts: Any) -> set[str]:
+    found = concepts if isinstance(concepts, list) else []
+    return {coding.get("code", "") for concept in found for coding in concept.get("coding", [])}
+
+
+def _forget(value: dict[str, Any], gone: set[str]) -> bool:
+    """Takes references to dropped resources out; a list element that held one goes with it. True if `value` held one."""
+    held = False
+    for name, part in list(value.items()):
+        if isinstance(part, dict):
+            if part.get("reference") in gone:
+                held = True
+                _unrefer(value, name, part)
+            else:
+                held |= _forget(part, gone)
+        elif isinstance(part, list) and part and isinstance(part[0], dict):
+            kept = [item for item in part if item.get("reference") not in gone and not _forget(item, gone)]
+            if len(kept) < len(part):
+                value[name] = kept
+            if not kept:
+                del value[name]
+    return held
+
+
+def _unrefer(value: dict[str, Any], name: str, reference: dict[str, Any]) -> None:
+    if "display" in reference:
+        value[name] = {"display": reference["display"]}
+    else:
+        del value[name]

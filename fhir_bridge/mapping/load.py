@@ -1,0 +1,220 @@
+"""Reads a mapping folder into nodes: YAML in, frozen nodes with file, line and column out, and every mistake of form.
+
+Only YAML's node composition is used: no tag is ever constructed, and a scalar stays the text that was written (so the
+code ``NO`` is no boolean). Names are not looked up here; that is `check`'s work, with the definitions at hand.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, TypeVar
+
+import yaml
+
+from fhir_bridge.mapping.errors import Position, Problem
+from fhir_bridge.mapping.load_rows import RowReader
+from fhir_bridge.mapping.nodes import (
+    Code,
+    CodeTable,
+    GroupRow,
+    MapNode,
+    MappingFiles,
+    MessageNode,
+    Row,
+    SegmentRow,
+    Text,
+    Trigger,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_KINDS = ("message", "map", "codes")
+_MAP_NAME = re.compile(r"([A-Z][A-Z0-9]{1,2})\[([A-Z][A-Za-z]*(?:\.[a-z][A-Za-z]*)*)\]")
+_SEGMENT_KEYS = (
+    "segment", "as", "each", "make", "into", "using", "key", "set", "rows", "when", "required", "merged_into", "ignore", "note",
+)  # fmt: skip
+_TRIGGER = re.compile(r"[A-Z][A-Z0-9]{2}\^[A-Z][A-Z0-9]{2}")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_Node = TypeVar("_Node", MapNode, CodeTable, MessageNode)
+
+
+def read_files(files: Mapping[str, bytes]) -> tuple[MappingFiles, list[Problem]]:
+    """Nodes of all files (name relative to the folder → content), and every mistake of form in them."""
+    problems: list[Problem] = []
+    read = MappingFiles({}, {}, {})
+    for name in sorted(files):
+        root = _compose(name, files[name], problems)
+        if root is not None:
+            _Document(name, problems).read(root, read)
+    return read, problems
+
+
+def _compose(name: str, content: bytes, problems: list[Problem]) -> yaml.Node | None:
+    start = Position(name, 1, 1)
+    try:
+        root: yaml.Node | None = yaml.compose(content, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = Position(name, mark.line + 1, mark.column + 1) if mark else start
+        problems.append(Problem(at, error.problem or "something unreadable", "YAML"))
+        return None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        problems.append(Problem(start, "bytes that are not UTF-8 text", "YAML in UTF-8"))
+        return None
+    if root is None:
+        problems.append(Problem(start, "an empty file", "a table"))
+    return root
+
+
+class _Document(RowReader):
+    def read(self, root: yaml.Node, read: MappingFiles) -> None:
+        keys = self.keys(root)
+        kind = next((kind for kind in _KINDS if kind in keys), None)
+        if kind == "map":
+            self._keep(self._map(root), read.maps)
+        elif kind == "codes":
+            self._keep(self._codes(root), read.codes)
+        elif kind == "message":
+            self._keep(self._message(root), read.messages)
+        else:
+            found = f"the keys {', '.join(keys[:4])}" if keys else "no keys"
+            self.problem(root, found, "message:, map: or codes: as the first key", keys[0] if keys else "", _KINDS)
+
+    def _keep(self, node: _Node | None, into: dict[str, _Node]) -> None:
+        if node is None:
+            return
+        if node.name in into:
+            self.problem(
+                node.at, f"{node.name} a second time", f"one file for it; {into[node.name].at.file} has it too"
+            )
+        else:
+            into[node.name] = node
+
+    def _map(self, root: yaml.Node) -> MapNode | None:
+        keys = self.mapping(root, ("map", "rows", "note"), "a map", required=("rows",))
+        name = self.text(keys["map"])
+        if name is None:
+            return None
+        match = _MAP_NAME.fullmatch(name.text)
+        if match is None:
+            self.problem(name.at, name.text, "a name such as PID[Patient] or CX[Identifier]")
+            return None
+        return MapNode(name.text, match[1], match[2], self.rows(keys.get("rows")), name.at)
+
+    def _codes(self, root: yaml.Node) -> CodeTable | None:
+        keys = self.mapping(
+            root, ("codes", "from", "to", "table", "prefixes", "unmapped", "note"), "a code table", required=("table",)
+        )
+        name = self.text(keys["codes"])
+        if name is None:
+            return None
+        pairs = self.pairs(keys["table"], "codes") if "table" in keys else []
+        table = [(key, self._code(value)) for key, value in pairs]
+        prefixes = self.pairs(keys["prefixes"], "prefixes") if "prefixes" in keys else []
+        unmapped, fallback = self._unmapped(keys.get("unmapped"))
+        return CodeTable(
+            name=name.text,
+            source_system=self.string(keys.get("from")),
+            target_system=self.string(keys.get("to")),
+            table=tuple((key, code) for key, code in table if code is not None),
+            prefixes=tuple((key.text, self.string(value)) for key, value in prefixes),
+            unmapped=unmapped,
+            fallback=fallback,
+            at=name.at,
+        )
+
+    def _code(self, node: yaml.Node) -> Code | None:
+        if not isinstance(node, yaml.MappingNode):
+            text = self.text(node)
+            return Code(text) if text else None
+        keys = self.mapping(node, ("code", "display", "system"), "a code", required=("code",))
+        code = self.text(keys["code"]) if "code" in keys else None
+        return Code(code, self.string(keys.get("display")), self.string(keys.get("system"))) if code else None
+
+    def _unmapped(self, node: yaml.Node | None) -> tuple[str, Text | None]:
+        if node is None:
+            return "", None
+        if not isinstance(node, yaml.MappingNode):
+            return self.choice(node, ("text", "error"), "unmapped"), None
+        keys = self.mapping(node, ("fixed", "prefix"), "unmapped")
+        for kind, value in keys.items():
+            return kind, self.text(value)
+        return "", None
+
+    def _message(self, root: yaml.Node) -> MessageNode | None:
+        keys = self.mapping(root, ("message", "triggers", "rows", "note"), "a message", required=("triggers", "rows"))
+        name = self.text(keys["message"])
+        if name is None:
+            return None
+        triggers = (
+            [self._trigger(*pair) for pair in self.pairs(keys["triggers"], "triggers")] if "triggers" in keys else []
+        )
+        rows = [self._message_row(node) for node in self.items(keys["rows"], "rows")] if "rows" in keys else []
+        kept = tuple(row for row in rows if row is not None)
+        return MessageNode(name.text, tuple(trigger for trigger in triggers if trigger), kept, name.at)
+
+    def _trigger(self, key: Text, value: yaml.Node) -> Trigger | None:
+        if not _TRIGGER.fullmatch(key.text):
+            self.problem(key.at, key.text, "a trigger such as ADT^A01")
+            return None
+        keys = self.mapping(value, ("fact", "complete", "note"), "a trigger")
+        name, of = "", ""
+        if isinstance(fact := keys.get("fact"), yaml.MappingNode):
+            parts = self.mapping(fact, ("name", "of"), "a fact", required=("name",))
+            name, of = self.string(parts.get("name")), self.string(parts.get("of"))
+        elif fact is not None:
+            name = self.string(fact)
+        complete = (
+            [self.text(item) for item in self.items(keys["complete"], "resource types")] if "complete" in keys else []
+        )
+        return Trigger(key.text, name, of, tuple(text for text in complete if text), key.at)
+
+    def _message_row(self, node: yaml.Node) -> SegmentRow | GroupRow | None:
+        if "group" not in self.keys(node):
+            return self._segment_row(node)
+        keys = self.mapping(node, ("group", "each", "rows", "note"), "a group", required=("rows",))
+        if not self.flag(keys.get("each")):
+            self.problem(node, "a group without each: true", "each: true, since a group is what repeats")
+        rows = [self._segment_row(item) for item in self.items(keys["rows"], "rows")] if "rows" in keys else []
+        return GroupRow(self.at(node), self.string(keys["group"]), tuple(row for row in rows if row is not None))
+
+    def _segment_row(self, node: yaml.Node) -> SegmentRow | None:
+        before = len(self._problems)
+        keys = self.mapping(node, _SEGMENT_KEYS, "a message row", required=("segment",))
+        segment = self.text(keys["segment"]) if "segment" in keys else None
+        if segment is None:
+            return None
+        doing = [key for key in ("make", "into", "ignore") if key in keys]
+        if len(doing) != 1:
+            self.problem(node, " and ".join(doing) or "nothing to do", "exactly one of make, into or ignore")
+        for key, allowed in (("key", "make"), ("as", "make"), ("merged_into", "make")):
+            if key in keys and allowed not in keys:
+                self.problem(keys[key], f"{key} without {allowed}", f"the key {allowed} as well")
+        if "make" in keys and "key" not in keys:
+            self.problem(node, "make without key", "the business key that makes the id")
+        row = SegmentRow(
+            at=self.at(node),
+            segment=segment,
+            name=self._optional(keys, "as", self.text),
+            each=self.flag(keys.get("each")),
+            make=self._optional(keys, "make", self.text),
+            into=self._optional(keys, "into", self.text),
+            using=self._optional(keys, "using", self.text),
+            key=self._optional(keys, "key", self.key),
+            rows=self._set_rows(keys.get("set")) + self.rows(keys.get("rows")),
+            when=self._optional(keys, "when", self.condition),
+            required=self.flag(keys.get("required")),
+            merged_into=self._optional(keys, "merged_into", self.text),
+            ignore=self.string(keys.get("ignore")),
+        )
+        return row if len(self._problems) == before else None
+
+    def _set_rows(self, node: yaml.Node | None) -> tuple[Row, ...]:
+        rows: list[Row] = []
+        for key, value in self.pairs(node, "paths and names of resources") if node is not None else []:
+            path, resource = self.path_of(key), self.text(value)
+            if path and resource:
+                rows.append(Row(at=key.at, resource=resource, to=path))
+        return tuple(rows)

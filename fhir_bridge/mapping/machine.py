@@ -1,0 +1,166 @@
+"""Compiled code bound to one thread, one set of delimiters and one feed's settings: runs a message, gives a Translation.
+
+What compiled code may call is `runtime`'s; which code runs is `translate`'s choice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fhir_bridge.mapping import values
+from fhir_bridge.mapping.errors import NotMapped, Untranslatable
+from fhir_bridge.mapping.finish import assertion, finish
+from fhir_bridge.mapping.runtime import Draft, Scope
+from fhir_bridge.mapping.trace import Tracer
+from fhir_bridge.record.assertion import Fact, Link, Translation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import tzinfo
+    from types import CodeType
+    from uuid import UUID
+
+    from fhir_bridge.mapping.compile import Compiled, TriggerSpec
+    from fhir_bridge.mapping.definitions import Delimiters, Message, Segment
+
+
+@dataclass(frozen=True, slots=True)
+class TranslateContext:
+    """What the feed says of its messages.
+
+    `zone` gives an offset to times without one. `authority` is the feed's assigning authority (a namespace or a URI) for
+    identifiers that name none; `authorities` has others for some resource types, as (type, authority).
+    """
+
+    namespace: UUID
+    zone: tzinfo
+    authority: str = ""
+    authorities: tuple[tuple[str, str], ...] = ()
+
+    def authority_of(self, type_name: str) -> str:
+        """The system of identifiers of a resource type that name no authority, '' for none."""
+        name = dict(self.authorities).get(type_name, self.authority)
+        return name if ":" in name else values.authority_uri(name, "", "")
+
+
+class Machine:
+    """Runs one compilation of a set."""
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        code: CodeType,
+        triggers: Mapping[str, TriggerSpec],
+        delimiters: Delimiters,
+        context: TranslateContext,
+        *,
+        traced: bool,
+    ) -> None:
+        self._triggers = triggers
+        self._component = delimiters.component
+        self.scope = Scope(delimiters, context.namespace, context.zone, context.authority_of)
+        self.tracer = Tracer(self.scope.trouble, compiled.rows) if traced else None
+        self._functions = self._bound(compiled, code)
+        self._time = self._functions["as_dateTime"]
+
+    def _bound(self, compiled: Compiled, code: CodeType) -> dict[str, Any]:
+        names = dict(self.scope.names)
+        names["t"] = self.tracer
+        later = {name: spec for name, spec in compiled.bindings.items() if spec[0] == "memo"}
+        for name, spec in compiled.bindings.items():
+            if name not in later:
+                names[name] = self.scope.bind(spec, names)
+        exec(code, names)  # noqa: S102 - our own compiler's output; literals are bound constants, the cache is checked
+        for name, spec in later.items():
+            names[name] = self.scope.bind(spec, names)
+        return names
+
+    def run(self, message: Message) -> Translation:
+        """What a message asserts; `scope.trouble` tells whether anything could not be read. Raises NotMapped, Untranslatable."""
+        scope = self.scope
+        scope.made.clear()
+        scope.links.clear()
+        scope.trouble.clear()
+        scope.decode = message.unescape
+        segments: dict[str, list[Segment]] = {}
+        for segment in message.segments:
+            known = segments.get(segment.name)
+            if known is None:
+                segments[segment.name] = [segment]
+            else:
+                known.append(segment)
+        trigger = self._trigger(segments)
+        spec = self._triggers.get(trigger)
+        if spec is None:
+            raise NotMapped(trigger)
+        names = self._functions[spec.function](message.segments, segments)
+        recorded, occurred = self._times(segments)
+        kept = finish(scope.made, self._incomplete)
+        return Translation(
+            trigger=trigger,
+            recorded=recorded,
+            occurred=occurred,
+            assertions=[assertion(draft) for draft in kept],
+            patients=tuple(draft.id for draft in kept if draft.ref.startswith("Patient/")),
+            facts=self._facts(spec, names, kept),
+            links=self._links(kept),
+            complete=frozenset(spec.complete),
+            warnings=self._warnings(),
+        )
+
+    def _trigger(self, segments: Mapping[str, list[Segment]]) -> str:
+        """MSH-9.1 and 9.2; EVN-1 where a sender leaves the event out of MSH-9. MSH-9.3 is often wrong, and not asked."""
+        header = segments["MSH"][0].fields if "MSH" in segments else []
+        parts = [part.strip() for part in header[9].split(self._component)] if len(header) > 9 else [""]
+        event = parts[1] if len(parts) > 1 else ""
+        if not event and "EVN" in segments:
+            fields = segments["EVN"][0].fields
+            event = fields[1].strip() if len(fields) > 1 else ""
+        return f"{parts[0]}^{event}"
+
+    def _times(self, segments: Mapping[str, list[Segment]]) -> tuple[str | None, str | None]:
+        """When it was recorded (EVN-2, else MSH-7), and when it happened (EVN-6); only times with an offset (FOLD 1)."""
+        recorded = self._moment(segments, "EVN", 2) or self._moment(segments, "MSH", 7)
+        return recorded, self._moment(segments, "EVN", 6)
+
+    def _moment(self, segments: Mapping[str, list[Segment]], name: str, number: int) -> str | None:
+        found = segments.get(name)
+        fields = found[0].fields if found else []
+        if len(fields) <= number or not fields[number]:
+            return None
+        value: str | None = self._time(fields[number])
+        if self.tracer is not None:
+            place = (self.tracer.at(fields), number)
+            if self.scope.trouble:
+                self.tracer.warn(place)
+            elif value is not None:
+                self.tracer.used(place)
+        return value if value is not None and "T" in value else None
+
+    def _facts(self, spec: TriggerSpec, names: Mapping[str, Draft | None], kept: list[Draft]) -> tuple[Fact, ...]:
+        if not spec.fact:
+            return ()
+        subject = names[spec.subject]
+        if subject is None or all(subject.id != draft.id for draft in kept):
+            raise Untranslatable("no-subject", spec.segment)
+        return (Fact(subject.id, spec.fact),)
+
+    def _links(self, kept: list[Draft]) -> tuple[Link, ...]:
+        if not self.scope.links:
+            return ()
+        ids = {draft.id for draft in kept}
+        return tuple(Link(one.id, other.id) for one, other in self.scope.links if one.id in ids and other.id in ids)
+
+    def _incomplete(self, draft: Draft) -> None:
+        self.scope.trouble.append("incomplete")
+        if self.tracer is not None:
+            place = self.tracer.at(draft.origin) if isinstance(draft.origin, list) else -1
+            self.tracer.warn((place,))
+
+    def _warnings(self) -> tuple[str, ...]:
+        if self.tracer is None:
+            return ()
+        if self.scope.trouble:
+            self.tracer.warn((-1,))
+        return tuple(dict.fromkeys(self.tracer.warnings))

@@ -1,0 +1,385 @@
+"""What compiled maps call: reading parts of a message, conversions, keys, resources in the making, memory of conversions.
+
+A Scope is made for one set of delimiters and settings, and belongs to one thread: everything in it may be remembered by
+the raw text alone. What a translation asserts is put together in `translate`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+
+from fhir_bridge.mapping import lookup, values
+from fhir_bridge.mapping.errors import Untranslatable
+from fhir_bridge.mapping.values import Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import tzinfo
+
+    from fhir_bridge.mapping.definitions import Delimiters, Segment
+
+    Segments = Mapping[str, list[Segment]]
+
+NULL = '""'
+"""What HL7 v2 writes to delete a value."""
+
+_NEVER = "\0"
+"""Stands for a delimiter that MSH-2 does not name."""
+
+_REMEMBERED = 4096
+"""Conversions that one map remembers; then it forgets them all and begins again."""
+
+_PARTS = {"CX": (1, 4, 5), "XCN": (1, 9, 13), "PPN": (1, 9, 13), "CN": (1, 8, 0), "XON": (10, 6, 7)}
+"""Where an identifier's value, authority and type stand in each data type."""
+
+
+class Draft:
+    """A resource in the making: its JSON, the registers that the sender deleted, and the required elements it may lack."""
+
+    __slots__ = ("deleted", "id", "key", "needs", "origin", "ref", "resource")
+
+    def __init__(self, type_name: str, resource_id: str, key: str, needs: tuple[tuple[str, ...], ...]) -> None:
+        self.id, self.key, self.needs = resource_id, key, needs
+        self.ref = f"{type_name}/{resource_id}"
+        self.resource: dict[str, Any] = {"resourceType": type_name, "id": resource_id}
+        self.deleted: list[str] = []
+        self.origin: object = None
+
+
+class Scope:
+    """The names that compiled code sees (`names`), and the lists that it fills for one message."""
+
+    def __init__(
+        self,
+        delimiters: Delimiters,
+        namespace: UUID,
+        zone: tzinfo,
+        authority_of: Callable[[str], str],
+    ) -> None:
+        self.made: list[Draft] = []
+        self.trouble: list[str] = []
+        self.links: list[tuple[Draft, Draft]] = []
+        self.decode: Callable[[str], str] = str
+        self.new_id = values.id_maker(namespace)
+        self._zone = zone
+        self._authority_of = authority_of
+        self._component, self._sub = delimiters.component or _NEVER, delimiters.subcomponent or _NEVER
+        self._repetition, self._escape = delimiters.repetition or _NEVER, delimiters.escape or _NEVER
+        self._marks = self._component + self._sub + self._repetition + " "
+        self.text = self._text_reader()
+        self.names: dict[str, Any] = self._names()
+
+    def _names(self) -> dict[str, Any]:
+        names: dict[str, Any] = {
+            "COMP": self._component, "SUB": self._sub, "REP": self._repetition, "NULL": NULL, "LEFT_OUT": lookup.LEFT_OUT,
+            "made": self.made, "trouble": self.trouble, "loads": orjson.loads, "Untranslatable": Untranslatable,
+            "text": self.text, "part": self._part_reader(), "first": self._first, "rep": self._rep, "reps": self._reps,
+            "valued": self._valued, "count": self._count, "field": field, "at": at, "authority": self._authority_reader(),
+            "identifier_key": self._identifier_key, "compose": compose, "display": self._display, "new": self._new,
+            "complete": self._complete, "reference": reference, "concept": lookup.concept, "coding": lookup.coding,
+            "plus": self._plus, "first_valued": self._first_valued, "link": self._link, "groups": groups,
+        }  # fmt: skip
+        for kind, read in self._readers().items():
+            names[f"to_{kind}"] = decoded = self._guarded(read)
+            names[f"as_{kind}"] = self._remembered(decoded) if kind in _DATES else self._raw(decoded)
+        names["as_string"] = names["as_markdown"] = lambda raw: self.text(raw) or None
+        names["to_string"] = names["to_markdown"] = lambda text: text.strip() or None
+        return names
+
+    def bind(self, spec: list[Any], names: Mapping[str, Any]) -> Any:
+        """A binding of the compiled set: a constant, a code table, an authority, or a remembered conversion."""
+        kind, *parts = spec
+        if kind == "text":
+            return parts[0]
+        if kind == "set":
+            return frozenset(parts[0])
+        if kind == "json":
+            return orjson.dumps(parts[0])
+        if kind == "codes":
+            make = (
+                lookup.coding_lookup if parts[0]["type"] in {"Coding", "CodeableConcept"} else lookup.primitive_lookup
+            )
+            return make(parts[0], self.text, self.trouble)
+        if kind == "authority":
+            return self._authority_of(parts[0])
+        function, separator, *rest = (names[name] for name in parts[1:])
+        if parts[0] == "map":
+            return self._memory(lambda raw: function({}, raw, separator, *rest))
+        return self._memory(lambda raw: function(raw, separator, *rest))
+
+    # reading
+
+    def _text_reader(self) -> Callable[[str], str]:
+        repetition, component, sub, escape = self._repetition, self._component, self._sub, self._escape
+
+        def text(raw: str) -> str:
+            """The first part of a raw text, decoded, without blanks around it; '' for nothing and for ``""``."""
+            if repetition in raw:
+                raw = raw.split(repetition, 1)[0]
+            if component in raw:
+                raw = raw.split(component, 1)[0]
+            if sub in raw:
+                raw = raw.split(sub, 1)[0]
+            if raw == NULL:
+                return ""
+            if escape in raw:
+                raw = self.decode(raw)
+            return raw.strip()
+
+        return text
+
+    def _part_reader(self) -> Callable[[str, str, int], str]:
+        repetition = self._repetition
+
+        def part(raw: str, separator: str, number: int) -> str:
+            """A component or sub-component of the first repetition, '' when absent or ``""``."""
+            if repetition in raw:
+                raw = raw.split(repetition, 1)[0]
+            parts = raw.split(separator)
+            if len(parts) < number or parts[number - 1] == NULL:
+                return ""
+            return parts[number - 1]
+
+        return part
+
+    def _first(self, raw: str) -> str:
+        return raw.split(self._repetition, 1)[0] if self._repetition in raw else raw
+
+    def _rep(self, raw: str, number: int) -> str:
+        parts = raw.split(self._repetition)
+        return parts[number - 1] if len(parts) >= number else ""
+
+    def _reps(self, raw: str) -> Sequence[str]:
+        return raw.split(self._repetition) if self._repetition in raw else (raw,)
+
+    def _valued(self, raw: str) -> bool:
+        return raw != "" and raw != NULL and raw.strip(self._marks) != ""
+
+    def _count(self, raw: str) -> int:
+        return len(raw.split(self._repetition)) if raw else 0
+
+    def _first_valued(self, *raws: str) -> str:
+        return next((self._first(raw) for raw in raws if self._valued(raw)), "")
+
+    # conversions
+
+    def _readers(self) -> dict[str, Callable[[str], Any]]:
+        zone = self._zone
+        return {
+            "date": values.read_date,
+            "dateTime": lambda text: values.read_datetime(text, zone),
+            "instant": lambda text: values.read_instant(text, zone),
+            "integer": values.read_integer,
+            "unsignedInt": values.read_unsigned,
+            "positiveInt": values.read_positive,
+            "decimal": values.read_decimal,
+            "code": values.read_code,
+            "uri": values.read_uri,
+            "url": values.read_uri,
+            "canonical": values.read_uri,
+            "oid": values.read_uri,
+            "uuid": values.read_uri,
+            "id": values.read_id,
+        }
+
+    def _guarded(self, read: Callable[[str], Any]) -> Callable[[str], Any]:
+        trouble = self.trouble
+
+        def convert(text: str) -> Any:
+            if not text:
+                return None
+            try:
+                return read(text)
+            except Unreadable:
+                trouble.append("unreadable")
+                return None
+
+        return convert
+
+    def _raw(self, convert: Callable[[str], Any]) -> Callable[[str], Any]:
+        text = self.text
+        return lambda raw: convert(text(raw))
+
+    def _remembered(self, convert: Callable[[str], Any]) -> Callable[[str], Any]:
+        """Remembers values that cannot be changed; not those that were unreadable, whose trouble must be noted again."""
+        known: dict[str, Any] = {}
+        text = self.text
+
+        def remember(raw: str) -> Any:
+            value = known.get(raw)
+            if value is None:
+                value = convert(text(raw))
+                if value is not None:
+                    if len(known) >= _REMEMBERED:
+                        known.clear()
+                    known[raw] = value
+            return value
+
+        return remember
+
+    def _memory(self, convert: Callable[[str], Any]) -> Callable[[str], Any]:
+        """Remembers objects as JSON and gives a new one each time, with the resources that the conversion made."""
+        known: dict[str, tuple[bytes, tuple[Draft, ...]]] = {}
+        made, trouble, loads, dumps = self.made, self.trouble, orjson.loads, orjson.dumps
+
+        def remember(raw: str) -> Any:
+            found = known.get(raw)
+            if found is not None:
+                for draft in found[1]:
+                    _again(made, draft)
+                return loads(found[0])
+            already, troubles = len(made), len(trouble)
+            value = convert(raw)
+            if len(trouble) == troubles:
+                if len(known) >= _REMEMBERED:
+                    known.clear()
+                known[raw] = (dumps(value), tuple(_keep(draft) for draft in made[already:]))
+            return value
+
+        return remember
+
+    def _authority_reader(self) -> Callable[[str, str], str | None]:
+        known: dict[str, str] = {}
+        text, sub = self.text, self._sub
+
+        def authority(raw: str, separator: str = sub) -> str | None:
+            """An HD (its parts divided by `separator`) as a URI."""
+            uri = known.get(separator + raw)
+            if uri is None:
+                parts = [text(part) for part in raw.split(separator)]
+                uri = values.authority_uri(*(parts + ["", "", ""])[:3])
+                if len(known) >= _REMEMBERED:
+                    known.clear()
+                known[separator + raw] = uri
+            return uri or None
+
+        return authority
+
+    def _plus(self, value: str | None, amount: str, seconds: int) -> str | None:
+        text = self.text(amount)
+        if value is None or not text:
+            return None
+        try:
+            return values.add_seconds(value, values.read_unsigned(text) * seconds)
+        except Unreadable:
+            self.trouble.append("unreadable")
+            return None
+
+    def _display(self, *raws: str) -> str:
+        return " ".join(filter(None, map(self.text, raws)))
+
+    # keys and resources
+
+    def _identifier_key(
+        self, type_name: str, raw: str, separator: str, datatype: str, prefer: str, authority: str
+    ) -> str:
+        """``Type|system|value`` of the preferred identifier among the repetitions, '' when none has a value."""
+        if raw in {"", NULL}:
+            return ""
+        value_at, system_at, type_at = _PARTS.get(datatype, (1, 0, 0))
+        fallback = ""
+        for repetition in self._reps(raw) if separator == self._component else (raw,):
+            parts = repetition.split(separator)
+            value = self._at(parts, value_at) or (self._at(parts, 3) if datatype == "XON" else "")
+            if not value:
+                continue
+            if datatype in {"EI", "EIP"} and len(parts) > 1:
+                system = self.names["authority"](separator.join(parts[1:4]), separator)
+            else:
+                system = self.names["authority"](parts[system_at - 1]) if 0 < system_at <= len(parts) else ""
+            key = f"{type_name}|{system or authority}|{value}"
+            if not prefer or (type_at and self._at(parts, type_at) == prefer):
+                return key
+            fallback = fallback or key
+        return fallback
+
+    def _at(self, parts: list[str], number: int) -> str:
+        return self.text(parts[number - 1]) if 0 < number <= len(parts) else ""
+
+    def _new(self, type_name: str, key: str, needs: tuple[tuple[str, ...], ...]) -> Draft:
+        return Draft(type_name, self.new_id(key), key, needs)
+
+    def _complete(self, draft: Draft) -> Draft | None:
+        """Takes a finished resource among those made, unless it lacks a required element."""
+        for names in draft.needs:
+            if not any(name in draft.resource for name in names):
+                self.trouble.append("incomplete")
+                return None
+        draft.needs = ()
+        self.made.append(draft)
+        return draft
+
+    def _link(self, retired: Draft | None, survivor: Draft | None) -> None:
+        if retired is not None and survivor is not None and retired.id != survivor.id:
+            self.links.append((retired, survivor))
+
+
+_DATES = frozenset({"date", "dateTime", "instant"})
+
+
+def at(fields: Sequence[str], number: int) -> str:
+    """A raw field, '' when absent."""
+    return fields[number] if len(fields) > number else ""
+
+
+def field(segments: Segments, name: str, number: int) -> str:
+    """A raw field of the first segment of a name, '' when absent."""
+    found = segments.get(name)
+    if not found:
+        return ""
+    return at(found[0].fields, number)
+
+
+def compose(type_name: str, *parts: str | Draft | None) -> str:
+    """``Type|part|part``: '' when a resource is missing, or no text has a value."""
+    if None in parts or not any(part for part in parts if isinstance(part, str)):
+        return ""
+    texts = [part.id if isinstance(part, Draft) else _escaped(part or "") for part in parts]
+    return "|".join([type_name, *texts])
+
+
+def reference(draft: Draft | None, text: str = "") -> dict[str, Any] | None:
+    """A Reference to a resource, with a display where there is one; a display alone; or nothing."""
+    if draft is None:
+        return {"display": text} if text else None
+    return {"reference": draft.ref, "display": text} if text else {"reference": draft.ref}
+
+
+def groups(
+    segments: Sequence[Segment], everywhere: Segments, anchor: str, members: frozenset[str]
+) -> list[dict[str, list[Segment]]]:
+    """The parts of a message that begin at each `anchor`; segments that are no members are those of the whole message."""
+    outside = {name: found for name, found in everywhere.items() if name not in members}
+    found: list[dict[str, list[Segment]]] = []
+    for segment in segments:
+        if segment.name == anchor:
+            found.append(dict(outside))
+        if found and segment.name in members:
+            found[-1].setdefault(segment.name, []).append(segment)
+    return found
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "%7C") if "|" in text else text
+
+
+def _keep(draft: Draft) -> Draft:
+    """A draft that stays as it is: its JSON as bytes, in `origin`."""
+    kept = Draft("", draft.id, draft.key, draft.needs)
+    kept.ref, kept.origin = draft.ref, orjson.dumps(draft.resource)
+    draft.origin = kept.origin
+    return kept
+
+
+def _again(made: list[Draft], kept: Draft) -> None:
+    """Makes a remembered resource once more, unless this message has it already from the same text."""
+    for draft in made:
+        if draft.origin is kept.origin:
+            return
+    again = Draft("", kept.id, kept.key, kept.needs)
+    again.ref, again.origin = kept.ref, kept.origin
+    again.resource = orjson.loads(kept.origin)  # type: ignore[arg-type] # the bytes that _keep put there
+    made.append(again)

@@ -1,0 +1,130 @@
+"""The mapping set: loaded from a folder, checked, compiled, and run over messages.
+
+`MappingSet.translate` is the hot path: it runs the plain compilation, and only when a message held something that could
+not be read does it run the traced one, which knows where. Files are read here and nowhere else in the package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from fhir_bridge.mapping import cache as kept
+from fhir_bridge.mapping.check import check
+from fhir_bridge.mapping.compile import COMPILER_VERSION, Compiled, Program, compile_plan
+from fhir_bridge.mapping.load import read_files
+from fhir_bridge.mapping.machine import Machine, TranslateContext
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import CodeType
+
+    from fhir_bridge.mapping.definitions import FhirDefinitions, Hl7Definitions, Message
+    from fhir_bridge.mapping.trace import Trace
+    from fhir_bridge.record.assertion import Translation
+
+PUBLIC_NAMESPACE = UUID("6f1d0c4e-2b7a-5e38-9c55-0d8f3b6a7e21")
+"""For translating without an installation. Ids made under it can be guessed from identifiers (FOLD 10)."""
+
+_MACHINES = 32
+"""Delimiters and settings that one thread keeps compiled code bound to."""
+
+
+class MappingSet:
+    """A checked and compiled set. `hash` changes with its files, the definitions, and the compiler."""
+
+    def __init__(self, content_hash: str, program: Program) -> None:
+        self.hash = content_hash
+        self._program = program
+        self._code: dict[bool, CodeType] = {}
+        self._local = threading.local()
+
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        """The triggers that are mapped."""
+        return tuple(self._program.triggers)
+
+    def source(self, name: str, *, traced: bool = False) -> str:
+        """The Python source of a map or message (``PID[Patient]``), with its constants. Raises KeyError."""
+        compiled = self._program.traced if traced else self._program.plain
+        text = compiled.source[name]
+        used = [known for known in compiled.bindings if re.search(rf"\b{known}\b", text)]
+        legend = "".join(f"# {known} = {compiled.bindings[known]!r}\n" for known in used)
+        return f"{legend}\n{text}"
+
+    def translate(self, message: Message, context: TranslateContext) -> Translation:
+        """What a message asserts. Raises NotMapped or Untranslatable."""
+        machine = self._machine(message, context, traced=False)
+        translation = machine.run(message)
+        if machine.scope.trouble:
+            return self.trace(message, context).translation
+        return translation
+
+    def trace(self, message: Message, context: TranslateContext) -> Trace:
+        """The same, with the origin of each element and what became of each component. Raises as `translate` does."""
+        machine = self._machine(message, context, traced=True)
+        assert machine.tracer is not None
+        machine.tracer.begin(message)
+        return machine.tracer.trace(machine.run(message))
+
+    def _machine(self, message: Message, context: TranslateContext, *, traced: bool) -> Machine:
+        machines: dict[Any, Machine] = self._local.__dict__.setdefault("machines", {})
+        key = (message.delimiters, message.charset, context, traced)
+        machine = machines.get(key)
+        if machine is None:
+            if len(machines) >= _MACHINES:
+                machines.clear()
+            compiled, code = self._compiled(traced=traced), self._bytecode(traced=traced)
+            machine = machines[key] = Machine(
+                compiled, code, self._program.triggers, message.delimiters, context, traced=traced
+            )
+        return machine
+
+    def _compiled(self, *, traced: bool) -> Compiled:
+        return self._program.traced if traced else self._program.plain
+
+    def _bytecode(self, *, traced: bool) -> CodeType:
+        if traced not in self._code:
+            name = f"<mapping {self.hash[:12]}{' traced' if traced else ''}>"
+            self._code[traced] = compile(self._compiled(traced=traced).text, name, "exec", dont_inherit=True)
+        return self._code[traced]
+
+
+def load(folder: Path, fhir: FhirDefinitions, hl7: Hl7Definitions, cache: Path | None = None) -> MappingSet:
+    """The mapping set of a folder; from the cache folder if it was compiled before. Raises CheckFailed with all mistakes."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml"} and path.is_file())
+    return load_files({str(path.relative_to(folder)): path.read_bytes() for path in paths}, fhir, hl7, cache)
+
+
+def load_files(
+    files: dict[str, bytes], fhir: FhirDefinitions, hl7: Hl7Definitions, cache: Path | None = None
+) -> MappingSet:
+    """The mapping set of files given by name. Raises CheckFailed with all mistakes."""
+    key = _key(files, fhir, hl7)
+    program = kept.read(cache, key) if cache is not None else None
+    if program is None:
+        read, problems = read_files(files)
+        program = compile_plan(check(read, problems, fhir, hl7))
+        if cache is not None:
+            kept.write(cache, key, program)
+    return MappingSet(key, program)
+
+
+def _key(files: dict[str, bytes], fhir: FhirDefinitions, hl7: Hl7Definitions) -> str:
+    """The hash of all that a set is made from."""
+    digest = hashlib.sha256()
+    python = ".".join(map(str, sys.version_info[:2]))
+    for part in (
+        COMPILER_VERSION,
+        python,
+        fhir.version,
+        hl7.version,
+        *(part for name in sorted(files) for part in (name, files[name])),
+    ):
+        data = part if isinstance(part, bytes) else part.encode()
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
