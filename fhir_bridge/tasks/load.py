@@ -115,10 +115,7 @@ class _Parsed:
         self.fresh = False
         self.known: dict[str, list[Any]] = {}
         if path and path.exists():
-            try:
-                self.known = json.loads(path.read_bytes())
-            except ValueError:
-                self.known = {}
+            self.known = _kept(path)
 
     def read(self, text: str, scope: str, gives: str) -> nodes.Node:
         """The nodes of an expression. Raises FaultyExpression."""
@@ -144,6 +141,14 @@ class _Parsed:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(self.known, file)
         Path(name).replace(self.path)
+
+
+def _kept(path: Path) -> dict[str, list[Any]]:
+    try:
+        kept = json.loads(path.read_bytes())
+    except ValueError:
+        return {}
+    return kept if isinstance(kept, dict) else {}
 
 
 @dataclass(slots=True)

@@ -98,6 +98,9 @@ def _member(node: nodes.Member) -> Values:
     steps.reverse()
     source = collection(base)
 
+    if all(len(names) == 1 for names in steps):
+        return _path(source, [names[0] for names in steps])
+
     def walk(scope: Scope, focus: list[Any]) -> list[Any]:
         items = source(scope, focus)
         for names in steps:
@@ -107,18 +110,37 @@ def _member(node: nodes.Member) -> Values:
     return walk
 
 
+def _path(source: Values, steps: list[str]) -> Values:
+    """A path without a choice, written for speed: rules are mostly this."""
+
+    def walk(scope: Scope, focus: list[Any]) -> list[Any]:
+        items = source(scope, focus)
+        for name in steps:
+            if not items:
+                return items
+            below: list[Any] = []
+            for item in items:
+                value = item.get(name) if type(item) is dict else None
+                if value is not None:
+                    if type(value) is list:
+                        below += value if None not in value else [part for part in value if part is not None]
+                    else:
+                        below.append(value)
+            items = below
+        return items
+
+    return walk
+
+
 def _children(items: list[Any], names: tuple[str, ...]) -> list[Any]:
+    """The children by the first of several names that is present."""
     out: list[Any] = []
     for item in items:
-        if isinstance(item, dict):
-            for name in names:
-                value = item.get(name)
-                if value is not None:
-                    if isinstance(value, list):
-                        out.extend(part for part in value if part is not None)
-                    else:
-                        out.append(value)
-                    break
+        value = next((item[name] for name in names if name in item), None) if isinstance(item, dict) else None
+        if isinstance(value, list):
+            out += [part for part in value if part is not None]
+        elif value is not None:
+            out.append(value)
     return out
 
 
@@ -196,6 +218,8 @@ def same(a: Any, b: Any) -> bool:
 
 
 def _equal(node: nodes.Equal) -> Test:
+    if isinstance(node.right, nodes.Literal) and isinstance(node.right.value, str):
+        return _equals_text(collection(node.left), node.right.value, node.negated)
     left, right, negated = collection(node.left), collection(node.right), node.negated
 
     def equal(scope: Scope, focus: list[Any]) -> bool | None:
@@ -203,6 +227,16 @@ def _equal(node: nodes.Equal) -> Test:
         if not a or not b:
             return None
         return (len(a) == len(b) and all(map(same, a, b))) is not negated
+
+    return equal
+
+
+def _equals_text(source: Values, text: str, negated: bool) -> Test:
+    def equal(scope: Scope, focus: list[Any]) -> bool | None:
+        found = source(scope, focus)
+        if not found:
+            return None
+        return (len(found) == 1 and found[0] == text) is not negated
 
     return equal
 
@@ -229,6 +263,7 @@ def _equivalent(node: nodes.Equivalent) -> Test:
 
 def _within(node: nodes.Within) -> Test:
     item, items = collection(node.item), collection(node.collection)
+    fixed = _fixed_texts(node.collection)
 
     def within(scope: Scope, focus: list[Any]) -> bool | None:
         wanted = item(scope, focus)
@@ -236,9 +271,19 @@ def _within(node: nodes.Within) -> Test:
             return None
         if len(wanted) > 1:
             raise Mismatch("expected one item for in and contains")
+        if fixed is not None:
+            return isinstance(wanted[0], str) and wanted[0] in fixed
         return any(same(wanted[0], other) for other in items(scope, focus))
 
     return within
+
+
+def _fixed_texts(node: nodes.Node) -> frozenset[str] | None:
+    """The texts of a union of literal texts, None for any other node."""
+    if isinstance(node, nodes.Union):
+        left, right = _fixed_texts(node.left), _fixed_texts(node.right)
+        return None if left is None or right is None else left | right
+    return frozenset({node.value}) if isinstance(node, nodes.Literal) and isinstance(node.value, str) else None
 
 
 def _order(node: nodes.Order) -> Test:
@@ -260,6 +305,10 @@ def _union(node: nodes.Union) -> Values:
 
     def union(scope: Scope, focus: list[Any]) -> list[Any]:
         both = [*left(scope, focus), *right(scope, focus)]
+        if len(both) < 2:
+            return both
+        if all(isinstance(item, str) for item in both):
+            return list(dict.fromkeys(both))
         return list({dumps(item, sort_keys=True): item for item in both}.values())
 
     return union
