@@ -1,7 +1,8 @@
 """The JSON Schema (2020-12) of R4 resources, made from the definitions: pure, and the same on every run.
 
 It says what definitions cannot check by themselves: types, cardinality, required codes, choices, the shapes of the
-primitives (datatypes.html), extensions of primitives (``_birthDate``), and which types a Reference may point to.
+primitives (datatypes.html), extensions of primitives (``_birthDate``), which types a Reference may point to, and the
+invariants.
 It is shaped for `validation`, which explains failures by the names of `$defs`; a resource stands under its type's name
 (``{"Patient": {…}}``), so that one compiled schema serves them all. What lies inside ``contained``, ``Bundle.entry``
 and ``Parameters.parameter`` is validated there as a resource of its own.
@@ -11,10 +12,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from adapters.fhir.invariants import DOMAIN_RESOURCE, INVARIANTS
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from adapters.fhir.definitions import Definitions, Element
+    from adapters.fhir.invariants import Invariant
 
 Schema = dict[str, Any]
 
@@ -89,6 +93,7 @@ def build(definitions: Definitions) -> Schema:
         parts = list(elements.values())
         defs[type_name] = _type(type_name, parts, is_resource=type_name in definitions.resources)
         defs.update(_choices(type_name, parts))
+        defs.update((invariant_name(type_name, i), {"not": i.violation}) for i in _invariants(type_name, elements))
         defs.update((_reference_name(e), _reference(e)) for e in parts if e.targets)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -110,6 +115,9 @@ def _type(name: str, elements: Sequence[Element], *, is_resource: bool) -> Schem
         schema["required"] = required
     conditions = [_required_primitive(e) for e in plain if _may_be_extended(e)]
     conditions += [_no_gaps(e) for e in elements if e.is_list and e.is_primitive]
+    conditions += [
+        {"$ref": f"#/$defs/{invariant_name(name, i)}"} for i in _invariants(name, [e.name for e in elements])
+    ]
     dependents: Schema = {}
     for choice, variants in _by_choice(elements).items():
         rule = {"$ref": f"#/$defs/choice:{name}.{choice}"}
@@ -122,6 +130,15 @@ def _type(name: str, elements: Sequence[Element], *, is_resource: bool) -> Schem
     if dependents:
         schema["dependentSchemas"] = dependents
     return schema
+
+
+def invariant_name(type_name: str, invariant: Invariant) -> str:
+    """Its place in `$defs`, by which validation finds its text."""
+    return f"invariant:{type_name}:{invariant.key}"
+
+
+def _invariants(type_name: str, elements: Container[str]) -> tuple[Invariant, ...]:
+    return INVARIANTS.get(type_name, ()) + (DOMAIN_RESOURCE if "contained" in elements else ())
 
 
 def _one(element: Element) -> Schema:

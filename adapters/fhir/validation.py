@@ -1,7 +1,8 @@
 """Says whether a resource is valid R4 and, if not, where and why: jsonschema-rs on the schema of `schema`.
 
 A valid resource costs a few microseconds; only an invalid one is explained. Issues name places and rules, never values:
-they may be logged and sent on. Profiles, terminology beyond required codes and most invariants stay out.
+they may be logged and sent on. Profiles, terminology beyond required bindings, and what `invariants` leaves out are not
+looked at.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import jsonschema_rs
 
 from adapters.fhir import definitions, schema
+from adapters.fhir.invariants import DOMAIN_RESOURCE, INVARIANTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from adapters.fhir.invariants import Invariant
 
 MOST_ISSUES = 100
 """No more are listed: the first hundred mistakes of one resource are enough for its author."""
@@ -165,9 +169,20 @@ def _is_empty(error: Any, path: str) -> list[Issue]:
     return _issue("structure", path, "must not be empty")
 
 
-def _gap(error: Any, path: str) -> list[Issue]:
-    del error
+def _never(error: Any, path: str) -> list[Issue]:
+    """What must not be: a violated invariant, or a null in a list of primitives."""
+    if (invariant := _invariants().get(error.schema_path[1])) is not None:
+        place = f"{path}.{invariant.element}" if invariant.element else path
+        return _issue("code-invalid" if invariant.element else "invariant", place, f"{invariant.key}: {invariant.text}")
     return _issue("structure", path, "null needs an extension in its place")
+
+
+@lru_cache(maxsize=1)
+def _invariants() -> dict[str, Invariant]:
+    """Every invariant by its place in `$defs`."""
+    known = definitions.load()
+    found = {schema.invariant_name(name, i): i for name, rules in INVARIANTS.items() for i in rules}
+    return found | {schema.invariant_name(name, i): i for name in known.resources for i in DOMAIN_RESOURCE}
 
 
 _EXPLANATIONS: dict[str, _Explain] = {
@@ -177,7 +192,7 @@ _EXPLANATIONS: dict[str, _Explain] = {
     "MinItems": _is_empty,
     "MinProperties": _is_empty,
     "Minimum": _out_of_range,
-    "Not": _gap,
+    "Not": _never,
     "OneOfMultipleValid": _many_variants,
     "OneOfNotValid": _no_variant,
     "Pattern": _wrong_shape,

@@ -117,6 +117,11 @@ OTHERS: list[dict[str, Any]] = [
     },
     {
         "resourceType": "AllergyIntolerance",
+        "clinicalStatus": {
+            "coding": [
+                {"system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "code": "active"}
+            ]
+        },
         "patient": {"reference": "Patient/pat-1"},
         "category": ["food", "medication"],
         "criticality": "high",
@@ -126,6 +131,7 @@ OTHERS: list[dict[str, Any]] = [
         "resourceType": "Appointment",
         "status": "booked",
         "start": "2024-04-01T09:00:00Z",
+        "end": "2024-04-01T09:30:00Z",
         "minutesDuration": 30,
         "participant": [{"actor": {"reference": "Patient/pat-1"}, "status": "accepted"}],
     },
@@ -153,6 +159,7 @@ OTHERS: list[dict[str, Any]] = [
         "status": "active",
         "scope": {"text": "privacy"},
         "category": [{"text": "communication"}],
+        "policyRule": {"text": "opt-out"},
         "provision": {"type": "deny", "provision": [{"type": "permit", "period": {"start": "2024"}}]},
     },
     {
@@ -179,6 +186,7 @@ OTHERS: list[dict[str, Any]] = [
         "status": "active",
         "date": "2024-01-01",
         "kind": "instance",
+        "implementation": {"description": "An EHR"},
         "fhirVersion": "4.0.1",
         "format": ["json", "application/fhir+json"],
         "rest": [{"mode": "server", "resource": [{"type": "Patient", "interaction": [{"code": "read"}]}]}],

@@ -11,6 +11,7 @@ import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
 from adapters.fhir import definitions, schema, validation
+from adapters.fhir.invariants import DOMAIN_RESOURCE, INVARIANTS
 from adapters.fhir.validation import is_valid, validate
 from tests.unit.adapters.fhir.resources import COMMUNICATION, ENCOUNTER, OTHERS, PATIENT, TASK, VALID, changed
 
@@ -28,6 +29,16 @@ APPOINTMENT, COVERAGE, DOCUMENT, BUNDLE, PARAMETERS, CONDITION, AUDIT, ALLERGY =
         "AllergyIntolerance",
     )
 )
+
+WRONG_ALLERGY = {
+    "coding": [
+        {"system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification", "code": "entered-in-error"}
+    ]
+}
+
+_CONDITION = "http://terminology.hl7.org/CodeSystem/condition-"
+WRONG_CONDITION = {"coding": [{"system": f"{_CONDITION}ver-status", "code": "entered-in-error"}]}
+ACTIVE = {"coding": [{"system": f"{_CONDITION}clinical", "code": "active"}]}
 
 INVALID: list[tuple[dict[str, Any], str, Any, str, str]] = [
     # resource, what is changed, into what, the path that is named, the issue's code
@@ -117,6 +128,36 @@ INVALID: list[tuple[dict[str, Any], str, Any, str, str]] = [
     (PATIENT, "multipleBirthInteger", 2**31, "Patient.multipleBirthInteger", "value"),
     (PATIENT, "text.div", "<p>Rosa</p>", "Patient.text.div", "value"),
     (DOCUMENT, "content.0.attachment.data", "SGVsbG8", "DocumentReference.content[0].attachment.data", "value"),
+    # invariants and required bindings
+    (PATIENT, "telecom.0.system", ..., "Patient.telecom[0]", "invariant"),
+    (PATIENT, "contact.0", {"gender": "male"}, "Patient.contact[0]", "invariant"),
+    (PATIENT, "extension.0.valueString", ..., "Patient.extension[0]", "invariant"),
+    (PATIENT, "extension.1.valueString", "x", "Patient.extension[1]", "invariant"),
+    (PATIENT, "contained.0.contained", [{"resourceType": "Organization", "name": "x"}], "Patient", "invariant"),
+    (PATIENT, "contained.0.meta", {"versionId": "1"}, "Patient", "invariant"),
+    (PATIENT, "contained.0.name", ..., "Patient.contained[0]", "invariant"),
+    (BY_TYPE["Organization"], "telecom", [{"system": "phone", "value": "1", "use": "home"}], "Organization", "invariant"),
+    (BY_TYPE["Organization"], "address", [{"city": "Larkspur", "use": "home"}], "Organization", "invariant"),
+    (ALLERGY, "clinicalStatus", ..., "AllergyIntolerance", "invariant"),
+    (ALLERGY, "verificationStatus", WRONG_ALLERGY, "AllergyIntolerance", "invariant"),
+    (ALLERGY, "clinicalStatus", {"text": "active"}, "AllergyIntolerance.clinicalStatus", "code-invalid"),
+    (ALLERGY, "verificationStatus", {"coding": [{"code": "confirmed"}]}, "AllergyIntolerance.verificationStatus", "code-invalid"),
+    (CONDITION, "abatementString", "last year", "Condition", "invariant"),
+    (CONDITION, "clinicalStatus", {"coding": [{"code": "active"}]}, "Condition.clinicalStatus", "code-invalid"),
+    (CONDITION, "verificationStatus", {"coding": [{"code": "confirmed"}]}, "Condition.verificationStatus", "code-invalid"),
+    (APPOINTMENT, "end", ..., "Appointment", "invariant"),
+    (APPOINTMENT, "cancelationReason", {"text": "x"}, "Appointment", "invariant"),
+    (APPOINTMENT, "participant.0.actor", ..., "Appointment.participant[0]", "invariant"),
+    (DOCUMENT, "content.0.attachment.contentType", ..., "DocumentReference.content[0].attachment", "invariant"),
+    (BY_TYPE["Consent"], "policyRule", ..., "Consent", "invariant"),
+    (BY_TYPE["CapabilityStatement"], "implementation", ..., "CapabilityStatement", "invariant"),
+    (BY_TYPE["CapabilityStatement"], "rest", ..., "CapabilityStatement", "invariant"),
+    (AUDIT, "entity", [{"name": "x", "query": "eA=="}], "AuditEvent.entity[0]", "invariant"),
+    (BUNDLE, "total", 2, "Bundle", "invariant"),
+    (BUNDLE, "type", "transaction", "Bundle", "invariant"),
+    (BUNDLE, "entry.0", {"fullUrl": "urn:uuid:8e0b4b4e-5a8c-4a3f-9f0f-1c2d3e4f5a6b"}, "Bundle.entry[0]", "invariant"),
+    (BUNDLE, "entry.0.search", {"mode": "match"}, "Bundle", "invariant"),
+    (TASK, "output.0", {"type": {"text": "x"}, "valueQuantity": {"value": 1, "code": "min"}}, "Task.output[0].valueQuantity", "invariant"),
     # references
     (PATIENT, "managingOrganization", {"reference": "Patient/1"}, "Patient.managingOrganization.reference", "value"),
     (PATIENT, "generalPractitioner.1.reference", "https://ehr.example/fhir/Patient/2", "Patient.generalPractitioner[1].reference", "value"),
@@ -183,6 +224,8 @@ VALID_VARIANTS = [
     (COMMUNICATION, "payload.0.contentString", "line one\r\n\tline two", {}),
     (ENCOUNTER, "status", "entered-in-error", {}),
     (TASK, "status", "on-hold", {}),
+    (APPOINTMENT, "status", "waitlist", {"start": "2024-04-01T09:00:00Z", "end": "2024-04-01T10:00:00Z"}),
+    (ALLERGY, "clinicalStatus", ..., {"verificationStatus": WRONG_ALLERGY}),
 ]  # fmt: skip
 
 
@@ -211,13 +254,40 @@ def test_the_deepest_nesting_that_json_allows_is_judged():
     assert [i.code for i in validate(resource)] == ["value"]
 
 
+def test_every_invariant_is_broken_by_a_case():
+    keys = {i.key for rules in INVARIANTS.values() for i in rules} | {i.key for i in DOMAIN_RESOURCE}
+    messages = [i.message for r, change, value, *_ in INVALID for i in validate(changed(r, change, value))]
+    told = {m.partition(":")[0] for m in messages}
+    # one that shares its case's mistake with another is broken here
+    for more in (
+        changed(APPOINTMENT, "start", ...),
+        CONDITION | {"verificationStatus": WRONG_CONDITION, "clinicalStatus": ACTIVE},
+    ):
+        told |= {i.message.partition(":")[0] for i in validate(more)}
+    assert keys - told == set()
+
+
 def test_every_keyword_of_the_schema_can_be_explained():
     """A schema keyword without an explanation would end in a KeyError on some invalid input."""
     explained = {name[0].lower() + name[1:] for name in validation._EXPLANATIONS} - {
         "oneOfMultipleValid",
         "oneOfNotValid",
     }
-    structural = {"$schema", "$defs", "$ref", "properties", "items", "allOf", "if", "else", "dependentSchemas", "oneOf"}
+    # within the "not" of an invariant nothing is explained by itself
+    structural = {
+        "contains",
+        "propertyNames",
+        "$schema",
+        "$defs",
+        "$ref",
+        "properties",
+        "items",
+        "allOf",
+        "if",
+        "else",
+        "dependentSchemas",
+        "oneOf",
+    }
     # never met on their own: anyOf stands inside oneOf, const is chosen by itself
     assert _keywords(schema.build(definitions.load())) - structural - {"anyOf", "const"} == explained
 
