@@ -6,10 +6,11 @@ Compares the rows of one map, and those of all maps that write into one resource
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING
 
 from fhir_bridge.mapping import plan
+from fhir_bridge.mapping.check_rows import writes_of
 from fhir_bridge.mapping.conditions import exclusive
 from fhir_bridge.mapping.errors import Problem
 from fhir_bridge.mapping.nodes import Address, All, AnyOf, Condition, In, Measure, Not, Valued
@@ -24,38 +25,31 @@ def check_clashes(branches: Iterable[plan.Branch], report: Callable[[Problem], N
 
 
 def _clashes(members: list[plan.Member], report: Callable[[Problem], None]) -> None:
-    writers: dict[str, list[plan.Write]] = {}
-    children: dict[str, list[plan.Branch]] = {}
+    """A choice is one element; a whole element clashes with rows to its parts, parts only with the same parts."""
+    whole: dict[str, list[plan.Write]] = {}
+    parts: dict[str, dict[str, list[plan.Branch]]] = {}
     for member in members:
         name = member.element.choice or member.element.name
         if isinstance(member, plan.Single):
-            writers.setdefault(name, []).extend(member.writes)
+            whole.setdefault(name, []).extend(member.writes)
         elif isinstance(member, plan.Child):
-            children.setdefault(member.element.name, []).append(member.branch)
-            if member.element.choice:
-                writers.setdefault(name, []).extend(_first_write(member.branch))
+            parts.setdefault(name, {}).setdefault(member.element.name, []).append(member.branch)
         elif isinstance(member, plan.Slot):
             _clashes(list(member.branch.members), report)
-    for name, writes in writers.items():
+    for name, writes in whole.items():
         for one, other in combinations(writes, 2):
             _check_pair(name, one, other, report)
-        for branch in children.get(name, ()):
-            for write in _first_write(branch):
-                _report(name, writes[0], write, report)
-    for branches in children.values():
-        _clashes([member for branch in branches for member in branch.members], report)
+    for name, variants in parts.items():
+        inside = [_writes(branches) for branches in variants.values()]
+        for one, other in combinations([whole.get(name, []), *inside], 2):
+            for pair in product(one, other):
+                _check_pair(name, *pair, report)
+        for branches in variants.values():
+            _clashes([member for branch in branches for member in branch.members], report)
 
 
-def _first_write(branch: plan.Branch) -> list[plan.Write]:
-    for member in branch.members:
-        match member:
-            case plan.Single(_, writes):
-                return [writes[0]]
-            case plan.Append(_, write):
-                return [write]
-            case plan.Child(_, inner) | plan.Slot(_, inner, _):
-                return _first_write(inner)
-    return []
+def _writes(branches: list[plan.Branch]) -> list[plan.Write]:
+    return [write for branch in branches for member in branch.members for write in writes_of(member)]
 
 
 def _check_pair(name: str, one: plan.Write, other: plan.Write, report: Callable[[Problem], None]) -> None:

@@ -106,7 +106,8 @@ class _Draft:
     """A branch while rows are added."""
 
     type: str
-    members: dict[tuple[str, str | None, int], Any] = field(default_factory=dict)
+    members: dict[tuple[str, str | None, int, bool], Any] = field(default_factory=dict)
+    """By element, mark, row of a list element, and whether rows write inside of it."""
 
 
 class _Builder:
@@ -140,24 +141,11 @@ class _Builder:
     def _add(self, steps: list[tuple[nodes.PathStep, FhirElement]], write: plan.Write, line: int) -> None:
         draft = self._root
         for step, element in steps[:-1]:
-            place = (step.name, step.mark, line if step.mark == "" else 0)
-            known = draft.members.setdefault(place, (element, _Draft(element.type)))
-            if isinstance(known, list):
-                self._whole_and_parts(write)
-                return
-            draft = known[1]
+            place = (step.name, step.mark, line if step.mark == "" else 0, True)
+            draft = draft.members.setdefault(place, (element, _Draft(element.type)))[1]
         step, element = steps[-1]
-        entry = draft.members.setdefault((step.name, step.mark, line if step.mark is not None else 0), [])
-        if isinstance(entry, tuple):
-            self._whole_and_parts(write)
-            return
-        entry.append((element, write))
-
-    def _whole_and_parts(self, write: plan.Write) -> None:
-        assert write.row.to is not None
-        self._wrong(
-            write.row.to.at, f"{write.row.to}, written whole and in parts", "either the whole element or its parts"
-        )
+        place = (step.name, step.mark, line if step.mark is not None else 0, False)
+        draft.members.setdefault(place, []).append((element, write))
 
     def _finish(self, draft: _Draft, *, nested: bool) -> plan.Branch:
         members = tuple(self._member(key, entry) for key, entry in draft.members.items())
@@ -166,8 +154,8 @@ class _Builder:
             return plan.Branch(draft.type, members)
         return plan.Branch(draft.type, members, needs(self._sides, draft.type, members, first.row.at))
 
-    def _member(self, key: tuple[str, str | None, int], entry: Any) -> plan.Member:
-        _, mark, _ = key
+    def _member(self, key: tuple[str, str | None, int, bool], entry: Any) -> plan.Member:
+        mark = key[1]
         if isinstance(entry, tuple):
             element, draft = entry
             branch = self._finish(draft, nested=True)
