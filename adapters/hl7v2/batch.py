@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _START = re.compile(rb"(?:\A|(?<=[\r\n\x0b\x1c]))(MSH|FHS|BHS|BTS|FTS)(?=[^\w\s]|[\r\n\x1c]|\Z)")
-_TAIL = re.compile(rb"[\x0b\x1c][\s\x0b\x1c]*\Z")
+_TAIL = re.compile(rb"(\r\n|\r|\n|)[\r\n\x0b\x1c]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +161,9 @@ class _Reading:
 def _parts(raw: bytes) -> Iterator[tuple[str, bytes]]:
     """(segment name, bytes up to the next part) for every envelope segment and every message."""
     starts = list(_START.finditer(raw))
-    for start, following in zip(starts, [*starts[1:], None], strict=True):
-        end = following.start() if following else len(raw)
-        yield start[1].decode(), _TAIL.sub(b"", raw[start.start() : end])
+    ends = [*(start.start() for start in starts[1:]), len(raw)]
+    for start, end in zip(starts, ends, strict=False):  # without a start there is still an end
+        yield start[1].decode(), _TAIL.sub(rb"\1", raw[start.start() : end], count=1)
 
 
 def _mirrored(name: str, file: BatchFile, header: tuple[str, ...], control_id: str, at: datetime) -> bytes:

@@ -349,6 +349,8 @@ class Connection(asyncio.Protocol):
 
     def _on_grace(self) -> None:
         self._grace = None
+        if self._closing or self._gone:
+            return
         events = self._reader.end_of_grace()
         self._set_timers(progress=True)
         self._take(events)

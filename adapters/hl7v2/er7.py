@@ -7,6 +7,7 @@ It stands apart from everything that knows what a field means, since every messa
 from __future__ import annotations
 
 import codecs
+import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ ABSENT = "\uffff"
 
 _BEFORE = b" \t\r\n\x00\x0b\x1c"
 _AFTER = b"\r\n\x00\x0b\x1c"
+_NAME = re.compile("[A-Z][A-Z0-9]{2}")
 _NAMES_WITH_SEPARATOR = frozenset({"MSH", "FHS", "BHS"})
 
 
@@ -276,9 +278,14 @@ def _segments(text: str, separator: str) -> tuple[list[Segment], tuple[str, ...]
     if not lines[-1]:
         del lines[-1]
     segments = [Segment(line) for line in lines if line[3:4] == separator]
-    if len(segments) == len(lines):
+    if len(segments) == len(lines) and _are_names("".join([segment.name for segment in segments])):
         return segments, ()
     return _patched(lines, separator)
+
+
+def _are_names(names: str) -> bool:
+    """Whether every three characters are a segment name, told for all at once because each message is asked."""
+    return names[::3].isalpha() and names.isalnum() and names.isupper() and names.isascii()
 
 
 def _patched(lines: list[str], separator: str) -> tuple[list[Segment], tuple[str, ...]]:
@@ -286,7 +293,7 @@ def _patched(lines: list[str], separator: str) -> tuple[list[Segment], tuple[str
     segments: list[Segment] = []
     odd: list[str] = []
     for line in lines:
-        if line[3:4] == separator or (len(line) == 3 and line.isalnum()):
+        if line[3:4] in ("", separator) and _NAME.match(line):
             segments.append(Segment(line))
         elif line.strip(" \t\x00\x0b\x1c\ufeff"):
             last = segments[-1]

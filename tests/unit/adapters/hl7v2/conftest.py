@@ -1,0 +1,19 @@
+"""Messages of Larkspur General Hospital, made up."""
+
+import pytest
+
+ADMISSION = (
+    "MSH|^~\\&|ADTSYS|LGH|BRIDGE|LGH|20250301101500-0500||ADT^A01^ADT_A01|LGH000001|P|2.5.1|||AL|NE\r"
+    "EVN|A01|20250301101500-0500\r"
+    "PID|1||100234^^^LGH^MR~900-11-2233^^^SSA^SS||Okafor^Adaeze^Ngozi||19710312|F|||"
+    "12 Elm St^^Larkspur^NY^10901^USA^H||^PRN^PH^^1^845^5550101|||M|||||||||||||||N\r"
+    "PV1|1|I|4E^412^A^LGH||||1001^Ruiz^Marta^^^^MD|||MED||||7|||1001^Ruiz^Marta^^^^MD|IP|V50017^^^LGHVN^VN"
+    "|||||||||||||||||||||||||20250301100500-0500\r"
+    "DG1|1||I50.9^Heart failure, unspecified^I10||20250301|A\r"
+)
+
+
+@pytest.fixture
+def admission() -> bytes:
+    """An ADT^A01 as most engines send it."""
+    return ADMISSION.encode()
