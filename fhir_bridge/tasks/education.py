@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fhir_bridge.source import CheckFailed, Finding, Listing, Node, Place, Scalar, Table, nearest, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 FALLBACK = "en"
@@ -63,11 +63,16 @@ class Catalogue:
 
 def load_catalogue(folder: Path) -> Catalogue:
     """The checked catalogue of a folder. Raises CheckFailed with all findings."""
+    return load_materials({path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.yaml"))})
+
+
+def load_materials(texts: Mapping[str, str]) -> Catalogue:
+    """The checked catalogue of files given as name → text. Raises CheckFailed with all findings."""
     findings: list[Finding] = []
     materials: list[Material] = []
-    for path in sorted(folder.glob("*.yaml")):
+    for name in sorted(texts):
         try:
-            root = read(path.read_text(encoding="utf-8"), path.name)
+            root = read(texts[name], name)
         except CheckFailed as failed:
             findings.extend(failed.findings)
             continue
@@ -93,7 +98,7 @@ def _material(node: Node, findings: list[Finding]) -> Material | None:
     prefixes = _prefixes(node, findings)
     _expect(node, "code", texts, _SLUG, "a code of small letters, digits and hyphens", findings)
     _expect(node, "language", texts, _LANGUAGE, "a language as BCP 47 has it: en, es, zh-Hans", findings)
-    _expect(node, "grade", texts, re.compile(r"[1-9]|1[0-2]\Z"), "a reading grade from 1 to 12", findings)
+    _expect(node, "grade", texts, re.compile(r"([1-9]|1[0-2])\Z"), "a reading grade from 1 to 12", findings)
     _expect(node, "version", texts, re.compile(r"[1-9][0-9]{0,3}\Z"), "a whole number", findings)
     reviewed = _date(node, texts["reviewed"], findings)
     if len(findings) > before or reviewed is None:
