@@ -1,6 +1,10 @@
-"""Messages of Larkspur General Hospital, made up."""
+"""A message of Larkspur General Hospital, made up, and event loops to run scenarios on."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
+import uvloop
 
 ADMISSION = (
     "MSH|^~\\&|ADTSYS|LGH|BRIDGE|LGH|20250301101500-0500||ADT^A01^ADT_A01|LGH000001|P|2.5.1|||AL|NE\r"
@@ -17,3 +21,21 @@ ADMISSION = (
 def admission() -> bytes:
     """An ADT^A01 as most engines send it."""
     return ADMISSION.encode()
+
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(params=list(LOOPS))
+def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[None]]], None]:
+    """Run an async scenario on each event loop, for at most ten seconds."""
+
+    def runner(scenario: Callable[[], Awaitable[None]]) -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(10):
+                await scenario()
+
+        with asyncio.Runner(loop_factory=LOOPS[request.param]) as loop:
+            loop.run(bounded())
+
+    return runner
