@@ -8,6 +8,7 @@ import shutil
 import socket
 import sqlite3
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,7 +155,7 @@ def bench(arguments: argparse.Namespace) -> int:
 
 def openapi(arguments: argparse.Namespace) -> int:
     """Write the API's description, which is made from the code."""
-    from fhir_bridge.api.openapi import write_openapi
+    from fhir_bridge.web import describe, write_openapi
 
-    write_openapi(Path(arguments.file))
+    write_openapi(describe(version("fhir-bridge")), Path(arguments.file))
     return GOOD

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fhir_bridge.gateway.ports import Ports, Row
 
 MESSAGES = frozenset({Kind.HL7V2.value, Kind.FHIR.value})
-INTERNAL_FEEDS = frozenset({"api", "deliver", "timer", "system"})
+INTERNAL_FEEDS = frozenset({"activation", "api", "deliver", "park", "timer"})
 """Feeds of the gateway itself."""
 
 SECOND = 1_000_000

@@ -351,7 +351,10 @@ def _reason(context: Context, otherwise: str) -> str:
 def evidence(
     reads: Iterable[tuple[str, str]], patient: Doc, doc: Doc, precedence: tuple[str, ...]
 ) -> list[dict[str, Any]]:
-    """Which journal entries last wrote what a rule looks at: [{seq, resource, variable, element}], sorted."""
+    """Which journal entries last wrote what a rule looks at: [{seq, resource, variable, element}], sorted.
+
+    `resource` is ``Encounter/…``, or the type alone where the whole of a snapshot set was looked at.
+    """
     found = []
     for variable, element in sorted(reads):
         part = patient if variable == "patient" else doc
@@ -367,7 +370,7 @@ def _writers(
         for owner in (part, patient):
             register = merge.winner(owner.get("sets", {}).get(_SETS[variable]), precedence)
             if register:
-                return [(register[1], f"{owner['type']}/{owner['id']}")]
+                return [(register[1], _SETS[variable])]
         return []
     where = f"{part['type']}/{part['id']}"
     if element == "status" and part["type"] in ("Encounter", "Appointment"):

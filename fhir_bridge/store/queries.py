@@ -228,6 +228,10 @@ class SqliteQueries:
         row = self._one("SELECT coalesce(max(seq), 0) AS seq FROM cursor")
         return int(row["seq"]) if row else 0
 
+    def activations(self) -> dict[str, tuple[str, int]]:
+        """(hash, seq of its entry) by kind of the sets in force."""
+        return {row["kind"]: (row["hash"], row["seq"]) for row in self._all("SELECT * FROM active_set")}
+
     def active_sets(self) -> dict[str, str]:
         return {row["kind"]: row["hash"] for row in self._all("SELECT kind, hash FROM active_set")}
 

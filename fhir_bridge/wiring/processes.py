@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger("processes")
 
 
+class SetsDoNotCheck(Exception):
+    """The configured mappings or rules have errors, and no earlier ones are in force to go on with."""
+
+
 def clock() -> int:
     """The wall clock, µs: the only one there is."""
     return time.time_ns() // 1000
@@ -48,7 +52,7 @@ def wire(settings: Settings, ready: Callable[[str], None]) -> None:
     from fhir_bridge.store.journal_socket import JournalServer
     from fhir_bridge.store.journal_sqlite import SqliteJournal
     from fhir_bridge.store.queries import SqliteQueries
-    from fhir_bridge.wiring.sets import activation_drafts
+    from fhir_bridge.wiring.sets import SET_KINDS, activation_drafts
 
     journal = SqliteJournal(settings.journal_file)
     queries = SqliteQueries(settings.state_file)
@@ -57,7 +61,13 @@ def wire(settings: Settings, ready: Callable[[str], None]) -> None:
     except StoreUnavailable:
         active = {}
     queries.close()
-    for draft in activation_drafts(settings, active, journal.head(), clock()):
+    drafts, problems = activation_drafts(settings, active, journal.head(), clock())
+    for problem in problems:
+        log.error("set-does-not-check", problem=problem)
+    if problems and len(active) < len(SET_KINDS):
+        journal.close()
+        raise SetsDoNotCheck(f"{len(problems)} errors in the mappings, first: {problems[0]}. See `fhir-bridge check`")
+    for draft in drafts:
         journal.append(draft)
     server = JournalServer(journal, settings.journal_socket)
     run_wire(journal, server, settings.mllp, clock=clock, ready=ready)

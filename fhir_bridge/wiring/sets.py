@@ -1,7 +1,7 @@
 """Sets in force (FOLD 11): mapping, rules and settings become effective by an entry that carries them whole.
 
 So a rebuild folds every entry under the sets that it was folded under, and "which mapping was that?" has an answer.
-Folders are read here and materialised again from the journal; what they mean is the compiler's and the rules' affair.
+Folders are read here once, and from then on the journal is; what they mean is the compiler's and the rules' affair.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from fhir_bridge.pipeline.errors import Ignored, Poison
 from fhir_bridge.pipeline.oblige import InForce
 from fhir_bridge.pipeline.ports import Draft, Kind
 from fhir_bridge.pipeline.translate import FeedSettings, Sets
+from fhir_bridge.source import CheckFailed
 from fhir_bridge.tasks.calendar import Calendar
-from fhir_bridge.tasks.education import Catalogue, load_catalogue
-from fhir_bridge.tasks.load import load_rules
+from fhir_bridge.tasks.education import Catalogue, load_materials
+from fhir_bridge.tasks.load import load_texts
 from fhir_bridge.wiring.installation import packaged_mappings
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from fhir_bridge.record.assertion import Translation
     from fhir_bridge.tasks.rules import RuleSet
 
-MAPPING, RULES, SETTINGS = "mapping", "rules", "settings"
+SET_KINDS = MAPPING, RULES, SETTINGS = "mapping", "rules", "settings"
 _FOLDERS = {MAPPING: ("hl7v2_to_fhir",), RULES: ("rules", "education")}
 
 
@@ -71,20 +72,45 @@ def _body(kind: str, files: Mapping[str, str]) -> bytes:
     return orjson.dumps({"kind": kind, "hash": digest, "files": files}, option=orjson.OPT_SORT_KEYS)
 
 
-def activation_drafts(settings: Settings, active: Mapping[str, str], head: int, now: Instant) -> list[Draft]:
-    """The entries that put the configured sets in force, for those that are not yet."""
-    drafts = []
+def activation_drafts(
+    settings: Settings, active: Mapping[str, str], head: int, now: Instant
+) -> tuple[list[Draft], list[str]]:
+    """The entries that put the configured sets in force where others are, and what is wrong with those that cannot be.
+
+    A set that does not check is never stored: the one in force stays (what MAPPING calls an atomic reload).
+    """
+    drafts: list[Draft] = []
+    problems: list[str] = []
     for kind, body in configured(settings).items():
-        digest = orjson.loads(body)["hash"]
-        if active.get(kind) != digest:
-            drafts.append(
-                Draft(Kind.ACTIVATION, "activation", now, 0, f"{kind}:{digest}:{head}", f"activation.{kind}", body)
-            )
-    return drafts
+        content = orjson.loads(body)
+        digest = content["hash"]
+        if active.get(kind) == digest:
+            continue
+        errors = _errors(kind, content["files"], settings.var / "cache")
+        if errors:
+            problems += errors
+            continue
+        key = f"{kind}:{digest}:{head}"
+        drafts.append(Draft(Kind.ACTIVATION, "activation", now, 0, key, f"activation.{kind}", body))
+    return drafts, problems
+
+
+def _errors(kind: str, files: Mapping[str, str], cache: Path) -> list[str]:
+    """Everything that is wrong with a set; compiling it here also fills the cache for the worker."""
+    try:
+        if kind == MAPPING:
+            load_mapping_files(files, cache)
+        elif kind == RULES:
+            _load_rules(files, cache)
+    except mapping.CheckFailed as failed:
+        return [str(problem) for problem in failed.problems]
+    except CheckFailed as failed:
+        return [str(finding) for finding in failed.findings]
+    return []
 
 
 class SetLibrary:
-    """Puts sets in force, and keeps those in force at hand. `var/sets` holds them as files, by hash."""
+    """Puts sets in force, and keeps those in force at hand."""
 
     def __init__(self, var: Path, namespace: uuid.UUID) -> None:
         self.current: Sets | None = None
@@ -110,27 +136,13 @@ class SetLibrary:
         if self._hashes.get(kind) != digest:
             if kind == SETTINGS:
                 self._settings = orjson.loads(files["settings.json"])
+            elif kind == MAPPING:
+                self._mapping = load_mapping_files(files, self._var / "cache")
             else:
-                self._load(kind, self._materialise(kind, digest, files))
+                self._rules, self._materials = _load_rules(files, self._var / "cache")
             self._hashes[kind] = digest
         self._combine()
         return kind, digest
-
-    def _materialise(self, kind: str, digest: str, files: Mapping[str, str]) -> Path:
-        folder = self._var / "sets" / f"{kind}-{digest}"
-        for name, text in files.items():
-            path = folder / name
-            if not path.is_file() or path.read_text(encoding="utf-8") != text:
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8")
-        return folder
-
-    def _load(self, kind: str, folder: Path) -> None:
-        if kind == MAPPING:
-            self._mapping = load_mapping(folder, self._var / "cache")
-        else:
-            self._rules = load_rules(folder / "rules", self._var / "cache")
-            self._materials = load_catalogue(folder / "education")
 
     def _combine(self) -> None:
         if self._mapping is None or self._rules is None or self._settings is None:
@@ -158,9 +170,23 @@ class SetLibrary:
         return self._mapping
 
 
-def load_mapping(folder: Path, cache: Path | None) -> MappingSet:
+def load_mapping(folder: Path, cache: Path | None = None) -> MappingSet:
+    """Load and check the mapping set of a folder of mappings. Raises mapping.CheckFailed."""
+    return load_mapping_files(_files(folder, _FOLDERS[MAPPING]), cache)
+
+
+def load_mapping_files(files: Mapping[str, str], cache: Path | None) -> MappingSet:
     """Load and check a mapping set with this project's definitions. Raises mapping.CheckFailed."""
-    return mapping.load(folder / "hl7v2_to_fhir", load_definitions(), hl7_definitions(), cache)
+    content = {name: text.encode() for name, text in files.items()}
+    return mapping.load_files(content, load_definitions(), hl7_definitions(), cache)
+
+
+def _load_rules(files: Mapping[str, str], cache: Path) -> tuple[RuleSet, Catalogue]:
+    by_folder: dict[str, dict[str, str]] = {"rules": {}, "education": {}}
+    for name, text in files.items():
+        folder, _, rest = name.partition("/")
+        by_folder[folder][rest] = text
+    return load_texts(by_folder["rules"], cache), load_materials(by_folder["education"])
 
 
 class Translator:
