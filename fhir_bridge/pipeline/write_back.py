@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from fhir_bridge.pipeline.outbox import Answer, Result, answer_draft, attempt_draft, back_off
+from fhir_bridge.pipeline.outbox import SECOND, Answer, Result, answer_draft, attempt_draft, back_off
 from fhir_bridge.pipeline.ports import PARTITIONS, Draft, Instant, JournalFull
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ WORKERS = 4
 """Sends at a time to one destination; each destination has its own, so that a slow EHR blocks no other."""
 
 POLL_SECONDS = 0.1
+_BUSY_POLL_SECONDS = 0.01
 CATCH_UP_SECONDS = 5.0
 _CATCH_UP_POLL_SECONDS = 0.01
 _TO_SEND = frozenset({"pending", "retrying"})
@@ -72,12 +73,13 @@ class WriteBack:
         self._in_flight: dict[str, Delivery] = {}
         self._doubtful: dict[str, int] = {}  # delivery id → generation of an attempt that may or may not be stored
         self._asked: dict[str, tuple[int, Instant]] = {}  # held delivery id → times asked, when to ask again
+        self._look_at_held: Instant = 0
 
     def run(self) -> None:
         """Recover, then deliver until `stop` is set; sends that are running are waited for."""
         while not self._stop.is_set() and not self._guarded(self.recover):
             self._stop.wait(POLL_SECONDS)
-        while not self._stop.wait(POLL_SECONDS):
+        while not self._stop.wait(_BUSY_POLL_SECONDS if self._in_flight else POLL_SECONDS):
             self._guarded(self.deliver_once)
         for executor in self._executors.values():
             executor.shutdown(wait=True, cancel_futures=True)
@@ -109,11 +111,14 @@ class WriteBack:
     # choosing
 
     def _due(self, now: Instant) -> Iterator[Delivery]:
-        """What there is to do: for each destination as many as it has room for, then what is held and asked again."""
+        """What there is to do: for each destination as many as it has room for; each second, what is held."""
         outbox = self._ports.outbox
         for destination in self._executors:
             if (free := self._free(destination)) > 0:
                 yield from outbox.due(destination, now, free + WORKERS)
+        if now < self._look_at_held:
+            return
+        self._look_at_held = now + SECOND
         held = {d.id: d for d in outbox.held() if d.destination in self._executors}
         self._asked = {i: asked for i, asked in self._asked.items() if i in held}
         yield from (d for d in held.values() if self._asked.get(d.id, (0, 0))[1] <= now)
