@@ -79,13 +79,7 @@ class Calendar:
 
     def add_business_days(self, moment: Instant, days: int) -> Instant:
         """The close of business on the `days`-th business day after (or before) the day of a moment."""
-        day = local(moment, self.zone).date()
-        step = _ONE_DAY if days > 0 else -_ONE_DAY
-        for _ in range(abs(days)):
-            day += step
-            while not self.is_business_day(day):
-                day += step
-        return self.at(day, self.closes)
+        return _close_of_business(self, local(moment, self.zone).date(), days)
 
     def add_business_hours(self, moment: Instant, hours: int) -> Instant:
         """The moment at which `hours` opening hours will have passed."""
@@ -99,6 +93,16 @@ class Calendar:
                     return begin + left
                 left -= max(0, end - begin)
             day += _ONE_DAY
+
+
+@lru_cache(maxsize=1024)
+def _close_of_business(calendar: Calendar, day: date, days: int) -> Instant:
+    step = _ONE_DAY if days > 0 else -_ONE_DAY
+    for _ in range(abs(days)):
+        day += step
+        while not calendar.is_business_day(day):
+            day += step
+    return calendar.at(day, calendar.closes)
 
 
 @lru_cache(maxsize=64)
