@@ -98,6 +98,12 @@ def _watch(app: APIFlask, requests: Any) -> None:
     def begin() -> None:
         g.began = time.perf_counter()
 
+    @app.before_request
+    def only_json() -> None:
+        # The body of another type would be taken for an empty one, and so be lost without a word.
+        if request.path.startswith("/api/") and request.content_length and not request.is_json:
+            raise Fault(415, "not-json", "Send application/json.")
+
     @app.after_request
     def end(response: Response) -> Response:
         seconds = time.perf_counter() - g.began

@@ -13,21 +13,10 @@ from marshmallow import RAISE, fields, validate, validates_schema
 from marshmallow import ValidationError as Invalid
 
 from fhir_bridge.gateway.paging import DEFAULT_LIMIT, MAX_LIMIT
+from fhir_bridge.tasks.machine import TRANSITIONS
+from fhir_bridge.tasks.outcomes import OUTCOMES
 
-STATUSES = [
-    "draft",
-    "requested",
-    "received",
-    "accepted",
-    "rejected",
-    "ready",
-    "cancelled",
-    "in-progress",
-    "on-hold",
-    "failed",
-    "completed",
-    "entered-in-error",
-]
+STATUSES = sorted(TRANSITIONS)
 DELIVERY_STATES = ["pending", "held", "sending", "delivered", "retrying", "refused", "unsure", "superseded"]
 CONCERN_CATEGORIES = ["grievance", "complaint", "billing", "communication", "privacy", "discrimination", "records"]
 MEDIA = ["PHONE", "FACE", "VIDEOCONF", "MAILWRIT", "ONLINEWRIT", "EMAILWRIT", "FAXWRIT"]
@@ -161,7 +150,11 @@ class Attempt(Request):
 class Complete(Request):
     """What came of it. It becomes the task's output and, for education and discharge, the Communication at the EHR."""
 
-    outcome = word(required=True, metadata={"description": "one of the rule's outcomes, see `why.outcomes`"})
+    outcome = fields.String(
+        required=True,
+        validate=validate.OneOf(sorted(OUTCOMES)),
+        metadata={"description": "`why.outcomes` of the task says which of these suit it"},
+    )
     note = text()
     language = fields.String(validate=validate.Regexp(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z"))
     topic = text()

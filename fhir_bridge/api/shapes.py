@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.record.clocks import iso
+from fhir_bridge.tasks.catalogue import DELIVERY_SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fhir_bridge.gateway.ports import Row
     from fhir_bridge.gateway.reading import Shown
-
-DELIVERY_IDENTIFIER = "urn:fhir-bridge:delivery"
 
 
 def moment(instant: int | None) -> str | None:
@@ -119,6 +118,6 @@ def event(row: Row) -> dict[str, Any]:
 def delivery_of(communication: Mapping[str, Any]) -> str | None:
     """The delivery by which we wrote a communication, None for one that we received."""
     for identifier in communication.get("identifier", ()):
-        if identifier.get("system") == DELIVERY_IDENTIFIER:
+        if identifier.get("system") == DELIVERY_SYSTEM:
             return str(identifier.get("value"))
     return None

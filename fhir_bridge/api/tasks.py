@@ -19,6 +19,7 @@ from fhir_bridge.gateway.submit import command, expected_version
 from fhir_bridge.privacy import Action
 from fhir_bridge.privacy import project as leave
 from fhir_bridge.record.clocks import instant
+from fhir_bridge.tasks.machine import TERMINAL
 
 if TYPE_CHECKING:
     from flask import Response
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from fhir_bridge.gateway.ports import Row
 
 blueprint = APIBlueprint("tasks", __name__, url_prefix="/api/tasks", tag="Tasks")
-
-CLOSED = frozenset({"completed", "cancelled", "rejected", "failed", "entered-in-error"})
 
 BODIES: dict[str, type[schemas.Request]] = {
     "claim": schemas.Plain,
@@ -80,7 +79,7 @@ def _search(query: dict[str, Any]) -> TaskSearch:
     elif query["overdue"] is False:
         due_from = now
     return TaskSearch(
-        open=query["status"] not in CLOSED,
+        open=query["status"] not in TERMINAL,
         status=query["status"],
         queue=query["queue"],
         owner=query["owner"],

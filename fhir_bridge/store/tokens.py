@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS token (
     id TEXT PRIMARY KEY,        -- whose it is: the caller's name in audit and history
-    hash TEXT NOT NULL UNIQUE,
+    hash TEXT NOT NULL,
     role TEXT NOT NULL CHECK (role IN ('admin', 'engineer', 'pra', 'feed')),
     feed TEXT NOT NULL CHECK ((feed <> '') = (role = 'feed')),
     created_at INTEGER NOT NULL,
     revoked_at INTEGER
 ) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS token_in_force ON token (hash) WHERE revoked_at IS NULL;
 """
 FIRST = "first"
 """Name of the token that a fresh installation begins with."""
@@ -130,10 +131,11 @@ def ensure_first(
 
 
 def _replace_first(tokens: SqliteTokens, secret: str, at: int) -> None:
-    taken = {token.id for token in tokens.tokens()}
-    tokens.revoke(FIRST, at=at)
-    name = next(n for n in (FIRST, *(f"{FIRST}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
-    tokens.add(name, Role.ADMIN, secret, at=at)
+    """Earlier first tokens keep their names in audit and history: the new one is first-2, then first-3."""
+    earlier = [token.id for token in tokens.tokens() if re.fullmatch(rf"{FIRST}(-\d+)?", token.id)]
+    for name in earlier:
+        tokens.revoke(name, at=at)
+    tokens.add(f"{FIRST}-{len(earlier) + 1}" if earlier else FIRST, Role.ADMIN, secret, at=at)
 
 
 def write_secret(file: Path, secret: str) -> None:
