@@ -87,7 +87,8 @@ class Demo:
 
     def prepare(self, now: Instant, make_secret: Callable[[], str]) -> tuple[str, ...]:
         """Make the folder ready for one more start: marker, settings, tokens. Returns the EHR's arguments."""
-        self.ehr_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.ehr_folder.mkdir(mode=0o700, exist_ok=True)
         starts = self._count_start()
         (self.folder / SETTINGS_FILE).write_text(self._settings(), encoding="utf-8")
         tokens = SqliteTokens(self.folder / "tokens.db")

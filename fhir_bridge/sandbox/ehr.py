@@ -124,13 +124,13 @@ class Interface:
 class Portal:
     """The EHR's patient portal: posts concerns to the gateway's FHIR endpoint, beside the MLLP traffic."""
 
-    def __init__(self, settings: EhrSettings, log: RequestLog, progress: Progress) -> None:
+    def __init__(self, settings: EhrSettings, log: RequestLog, progress: Progress, stop: threading.Event) -> None:
         self._url = f"{settings.http}/fhir/Communication"
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {settings.token}"
         self._session.headers["Content-Type"] = "application/fhir+json"
         self._timeout = settings.answer_timeout
-        self._log, self._progress = log, progress
+        self._log, self._progress, self._stop = log, progress, stop
         self._waiting: Queue[Event | None] = Queue()
         self._thread = threading.Thread(target=self._work, name="portal", daemon=True)
         self._thread.start()
@@ -140,22 +140,27 @@ class Portal:
         self._waiting.put(event)
 
     def close(self) -> None:
-        """Post what is waiting, for some seconds at most, and hang up."""
+        """Finish the post under way and hang up."""
         self._waiting.put(None)
         self._thread.join(self._timeout)
         self._session.close()
 
     def _work(self) -> None:
-        while (event := self._waiting.get()) is not None:
-            self._log.write(event="posted", name=event.name, kind=event.kind)
-            try:
-                status = str(
-                    self._session.post(self._url, orjson.dumps(event.payload), timeout=self._timeout).status_code
-                )
-            except requests.RequestException as error:
-                status = type(error).__name__
+        while (event := self._waiting.get()) is not None and not self._stop.is_set():
+            while (status := self._try(event)).startswith("5") and not self._stop.wait(1.0):
+                self._log.write(event="unanswered", name=event.name, status=status)
             self._log.write(event="response", name=event.name, status=status)
             self._progress.concerns[status] += 1
+
+    def _try(self, event: Event) -> str:
+        """The HTTP status; no answer counts as one of the server's troubles."""
+        self._log.write(event="posted", name=event.name, kind=event.kind)
+        try:
+            key = {"Idempotency-Key": event.name}
+            body = orjson.dumps(event.payload)
+            return str(self._session.post(self._url, body, headers=key, timeout=self._timeout).status_code)
+        except requests.RequestException as error:
+            return f"5xx {type(error).__name__}"
 
 
 class Ehr:
@@ -168,7 +173,7 @@ class Ehr:
         self._told = answered(settings.folder / LOG)
         self._log = RequestLog(settings.folder / LOG)
         self._interface = Interface(settings, self._log, self.progress, stop)
-        self._portal = Portal(settings, self._log, self.progress)
+        self._portal = Portal(settings, self._log, self.progress, stop)
         self._shown_at = 0
 
     def run(self) -> None:

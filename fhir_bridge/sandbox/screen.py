@@ -46,11 +46,11 @@ class Screen:
         self._live: Live | None = None
         self._polled = self._lined = -LINE_SECONDS
         self._seen: deque[tuple[float, int]] = deque()
-        self._told = False
+        self._ready = self._told = False
 
     def on_ready(self, _: Mapping[str, str]) -> None:
         """Say that everything runs, and begin to show how it goes."""
-        demo = self._demo
+        demo, self._ready = self._demo, True
         token = demo.associate_token.read_text("ascii").strip()
         self._session.headers["Authorization"] = f"Bearer {token}"
         self._say(f"fhir-bridge serves {demo.url} and MLLP at {demo.host}:{demo.mllp_port}.")
@@ -78,6 +78,8 @@ class Screen:
             self._live.stop()
             self._live = None
         self._session.close()
+        if not self._ready:
+            return
         self._say(f"Stopped. All that the demo stored is in {self._demo.folder}; the next start adds a day to it.")
 
     def _state(self, now: float) -> dict[str, Any]:
@@ -143,7 +145,7 @@ class Screen:
     def _open_task(self) -> dict[str, Any] | None:
         for rule in TRIED:
             for task in self._get("/api/tasks", rule=rule, limit=50)["items"]:
-                if task["status"] == "ready":
+                if task["status"] in ("requested", "ready", "accepted"):
                     found: dict[str, Any] = task
                     return found
         return None

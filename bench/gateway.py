@@ -1,0 +1,171 @@
+"""The gateway under measurement: `fhir-bridge serve` on a folder of its own, as anybody would start it.
+
+Starts it, says where it listens and how far it has applied, and samples the memory of all its processes. What is sent
+to it is each benchmark's.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fhir_bridge import config
+from fhir_bridge.sandbox.hospital import FACILITY, ZONE
+from fhir_bridge.store.journal_sqlite import SqliteJournalReader
+from fhir_bridge.store.queries import SqliteQueries
+from fhir_bridge.wiring.sets import activation_drafts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fhir_bridge.config import Settings
+    from fhir_bridge.pipeline.ports import Draft, Instant
+
+_SETTINGS = """\
+[http]
+port = {http}
+[facility]
+name = "Larkspur General Hospital"
+zone = "{zone}"
+[feeds.mllp]
+port = {mllp}
+authority = "{facility}"
+"""
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A running gateway. `memory` (RSS) and `proportional` (PSS) hold MB of all processes, one number a sample."""
+
+    var: Path
+    http: int
+    mllp: int
+    process: subprocess.Popen[str]
+    memory: list[float] = field(default_factory=list)
+    proportional: list[float] = field(default_factory=list)
+
+    @property
+    def token(self) -> str:
+        """The first API token."""
+        return (self.var / "token").read_text("ascii").strip()
+
+    def wait_applied(self, timeout: float = 600.0) -> float:
+        """Wait until all that the journal holds is applied; the moment when that was seen (perf_counter)."""
+        reader, queries = SqliteJournalReader(self.var / "journal.db"), SqliteQueries(self.var / "state.db")
+        head, end = reader.head(), time.perf_counter() + timeout
+        try:
+            while queries.applied_to() < head:
+                if time.perf_counter() > end:
+                    sys.exit(f"entry {queries.applied_to()} of {head} was applied after {timeout:g} s, expected all")
+                time.sleep(0.02)
+            return time.perf_counter()
+        finally:
+            queries.close()
+
+    def outcomes(self) -> dict[str, int]:
+        """How the messages that came in ended."""
+        queries = SqliteQueries(self.var / "state.db")
+        found: dict[str, int] = {}
+        for row in queries.counters():
+            if row["kind"] == "hl7v2":
+                found[row["outcome"]] = found.get(row["outcome"], 0) + row["n"]
+        queries.close()
+        return found
+
+    def sample(self) -> None:
+        """Add one sample of memory: RSS summed, and PSS, in which shared pages count once."""
+        processes = [self.process.pid, *_descendants(self.process.pid)]
+        self.memory.append(sum(_kilobytes(pid, "status", "VmRSS:") for pid in processes) / 1024)
+        self.proportional.append(sum(_kilobytes(pid, "smaps_rollup", "Pss:") for pid in processes) / 1024)
+
+
+def write_settings(var: Path, http: int = 0, mllp: int = 0) -> dict[str, str]:
+    """Write the settings of a gateway on `var`; returns the environment in which they are found."""
+    file = var / "fhir-bridge.toml"
+    file.write_text(_SETTINGS.format(http=http, mllp=mllp, zone=ZONE, facility=FACILITY), encoding="utf-8")
+    return {"FHIR_BRIDGE_CONFIG": str(file.absolute()), "FHIR_BRIDGE_VAR": str(var.absolute())}
+
+
+def settings_of(var: Path) -> Settings:
+    """The settings of a gateway on `var`, for a benchmark that works on its files itself."""
+    return config.load(environment=write_settings(var))
+
+
+def activations(settings: Settings, now: Instant) -> list[Draft]:
+    """The entries that put the packaged sets in force in a new journal."""
+    drafts, problems = activation_drafts(settings, {}, 0, now)
+    if problems:
+        sys.exit("the packaged sets do not check:\n  " + "\n  ".join(problems))
+    return drafts
+
+
+@contextmanager
+def serve(var: Path) -> Iterator[Gateway]:
+    """Run a gateway on `var` until the block ends, sampling its memory twice a second."""
+    http, mllp = _free_ports(2)
+    inherited = os.environ.items()  # noqa: TID251 - to hand it on without the settings of another gateway
+    environment = {name: value for name, value in inherited if not name.startswith("FHIR_BRIDGE_")}
+    environment |= write_settings(var, http, mllp)
+    log = (var / "serve.log").open("ab")
+    command = [sys.executable, "-m", "fhir_bridge.cli", "serve"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+    stop = threading.Event()
+    gateway = Gateway(var, http, mllp, process)
+    sampler = threading.Thread(target=_sample, args=(gateway, stop), daemon=True)
+    try:
+        assert process.stdout is not None
+        if not process.stdout.readline().startswith("fhir-bridge serves"):
+            sys.exit(f"the gateway did not start, see {var / 'serve.log'}")
+        sampler.start()
+        yield gateway
+    finally:
+        stop.set()
+        process.terminate()
+        process.communicate()
+        log.close()
+
+
+def _sample(gateway: Gateway, stop: threading.Event) -> None:
+    while not stop.wait(0.5):
+        gateway.sample()
+
+
+def _descendants(pid: int) -> list[int]:
+    """All processes below one, by /proc."""
+    found, level = [], [pid]
+    while level:
+        level = [child for parent in level for child in _children(parent)]
+        found += level
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:  # noqa: PTH123 - not a file of ours
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
+
+
+def _kilobytes(pid: int, file: str, name: str) -> int:
+    try:
+        with open(f"/proc/{pid}/{file}", encoding="ascii") as lines:  # noqa: PTH123 - not a file of ours
+            return next((int(line.split()[1]) for line in lines if line.startswith(name)), 0)
+    except OSError:
+        return 0
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
