@@ -1,4 +1,4 @@
-"""One group of drafts becomes one transaction of the SQLite journal: recognise repeats, number, insert, count, commit.
+"""One group of drafts becomes one transaction of the SQLite journal: recognise repeats, number, insert, commit.
 
 It stands apart from the writer thread so that what is stored can be read, and tested, without queues and futures.
 SQL goes out in few, wide statements: each call into SQLite gives up the interpreter lock, and getting it back from a
@@ -36,11 +36,6 @@ _EXACT = (
 )
 _OTHER = "SELECT 1 FROM entry WHERE key = ?1 AND feed = ?2 AND refused = '' AND duplicate_of = 0 AND hash"
 _CONFLICT = f"SELECT EXISTS ({_OTHER} < ?3) OR EXISTS ({_OTHER} > ?3)"  # two ranges of the index, not a scan of the key
-_COUNT = (
-    "INSERT INTO feed_count (feed, received, duplicate, refused) VALUES (?, ?, ?, ?) ON CONFLICT (feed) DO UPDATE SET"
-    " received = received + excluded.received, duplicate = duplicate + excluded.duplicate,"
-    " refused = refused + excluded.refused"
-)
 
 
 class _Print(NamedTuple):
@@ -63,10 +58,13 @@ def commit_group(database: sqlite3.Connection, drafts: Sequence[Draft], head: in
     A repeat of an earlier entry, or of one in the same group, becomes a light row without a body. Raises what sqlite3
     raises, with nothing stored.
     """
-    database.execute("BEGIN IMMEDIATE")
     try:
-        receipts = _insert(database, drafts, head)
-        database.execute("COMMIT")
+        values, receipts = _rows(database, drafts, head)  # outside of the transaction: nobody else writes
+        if len(drafts) > _ROWS_A_STATEMENT:
+            database.execute("BEGIN IMMEDIATE")
+        _insert_rows(database, values)  # a single statement is a transaction of its own
+        if database.in_transaction:
+            database.execute("COMMIT")
     except BaseException:
         if database.in_transaction:
             database.execute("ROLLBACK")
@@ -74,12 +72,11 @@ def commit_group(database: sqlite3.Connection, drafts: Sequence[Draft], head: in
     return receipts
 
 
-def _insert(database: sqlite3.Connection, drafts: Sequence[Draft], head: int) -> list[Receipt]:
+def _rows(database: sqlite3.Connection, drafts: Sequence[Draft], head: int) -> tuple[list[object], list[Receipt]]:
     prints = [_print(draft) for draft in drafts]
     seen = _seen_keys(database, prints)
     originals: dict[_Print, _Original] = {}
     accepted: set[tuple[str, str]] = set()
-    counts: dict[str, list[int]] = {}
     receipts: list[Receipt] = []
     values: list[object] = []
     for seq, (draft, mark) in enumerate(zip(drafts, prints, strict=True), head + 1):
@@ -87,7 +84,6 @@ def _insert(database: sqlite3.Connection, drafts: Sequence[Draft], head: int) ->
         original = originals.get(mark)
         if original is None and identity in seen:
             original = _stored_original(database, mark)
-        repeat = original is not None
         conflicting = False
         if original is None:
             original = originals[mark] = _Original(seq, draft.received_at)
@@ -96,14 +92,7 @@ def _insert(database: sqlite3.Connection, drafts: Sequence[Draft], head: int) ->
                 accepted.add(identity)
         receipts.append(Receipt(seq, original.seq, original.received_at, draft.refused, conflicting))
         values += _row(draft, mark.hash, receipts[-1])
-        count = counts.setdefault(draft.feed, [0, 0, 0])
-        count[0] += 1
-        count[1] += repeat
-        count[2] += bool(draft.refused) and not repeat
-    _insert_rows(database, values)
-    for feed, numbers in counts.items():
-        database.execute(_COUNT, (feed, *numbers))
-    return receipts
+    return values, receipts
 
 
 def _print(draft: Draft) -> _Print:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 _PAGE_BYTES = 8192
 _CHECKPOINT_PAGES = 2000
+_PLACE_TAKEN = frozenset({"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID", "SQLITE_CONSTRAINT_UNIQUE"})
 
 _log = structlog.get_logger(__name__)
 
@@ -116,7 +117,8 @@ class SqliteJournal:
         except (sqlite3.OperationalError, sqlite3.InternalError) as error:
             return self._trouble(error, len(drafts))
         except sqlite3.DatabaseError as error:
-            if type(error) is sqlite3.DatabaseError:  # corrupt, not a database: the file's fault
+            # Corrupt, or not what we left there: the file's fault, and a fresh connection looks at it anew.
+            if type(error) is sqlite3.DatabaseError or error.sqlite_errorname in _PLACE_TAKEN:
                 return self._trouble(error, len(drafts))
             return self._one_by_one(drafts, error)
         except Exception as error:  # noqa: BLE001 - whatever a draft does, the writer lives on

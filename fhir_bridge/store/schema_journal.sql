@@ -20,9 +20,15 @@ CREATE TABLE entry (
 -- One original for what came under one key with one body (I2). Finding by key begins here too.
 CREATE UNIQUE INDEX entry_original ON entry (key, feed, hash, refused) WHERE duplicate_of = 0;
 CREATE INDEX entry_duplicate ON entry (duplicate_of) WHERE duplicate_of > 0;
-CREATE TABLE feed_count (                 -- moves in the transaction of the entries it counts
+CREATE TABLE feed_count (                 -- moved by the trigger, so with the entries that it counts
     feed TEXT PRIMARY KEY,
     received INTEGER NOT NULL,
     duplicate INTEGER NOT NULL,
     refused INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TRIGGER entry_counted AFTER INSERT ON entry BEGIN
+    INSERT INTO feed_count (feed, received, duplicate, refused)
+    VALUES (new.feed, 1, new.duplicate_of > 0, new.duplicate_of = 0 AND new.refused <> '')
+    ON CONFLICT (feed) DO UPDATE SET
+        received = received + 1, duplicate = duplicate + excluded.duplicate, refused = refused + excluded.refused;
+END;

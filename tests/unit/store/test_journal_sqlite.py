@@ -102,6 +102,18 @@ def test_a_full_queue_refuses_and_what_it_took_before_is_stored(tmp_path, limits
     journal.close()
 
 
+def test_a_row_that_somebody_else_put_there_is_not_taken_for_a_bad_draft(journal):
+    journal.append(ADMIT)
+    with sqlite3.connect(journal.path) as intruder:
+        intruder.execute(
+            "INSERT INTO entry SELECT 2, kind, feed, 0, 0, 'x', type, '', 0, 0, 0, 0, 0, hash, body FROM entry"
+        )
+    intruder.close()
+    with pytest.raises(JournalFull, match="PRIMARYKEY"):
+        journal.append(replace(ADMIT, key="next"))
+    assert journal.append(replace(ADMIT, key="next")).seq == 3
+
+
 def test_one_draft_larger_than_the_queue_is_taken_when_nothing_else_waits(tmp_path):
     journal = SqliteJournal(tmp_path / "journal.db", queue_bytes=10)
     assert journal.append(replace(ADMIT, body=b"x" * 1000)).seq == 1
