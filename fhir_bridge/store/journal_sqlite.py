@@ -118,7 +118,7 @@ class SqliteJournal:
             return self._trouble(error, len(drafts))
         except sqlite3.DatabaseError as error:
             # Corrupt, or not what we left there: the file's fault, and a fresh connection looks at it anew.
-            if type(error) is sqlite3.DatabaseError or error.sqlite_errorname in _PLACE_TAKEN:
+            if type(error) is sqlite3.DatabaseError or _code(error) in _PLACE_TAKEN:
                 return self._trouble(error, len(drafts))
             return self._one_by_one(drafts, error)
         except Exception as error:  # noqa: BLE001 - whatever a draft does, the writer lives on
@@ -143,7 +143,7 @@ class SqliteJournal:
     def _trouble(self, error: sqlite3.Error, count: int) -> list[Result]:
         self.failures += 1
         self._failing = True
-        code = getattr(error, "sqlite_errorname", type(error).__name__)
+        code = _code(error)
         _log.error("journal.storage_trouble", code=code, entries=count, failures=self.failures)
         # A failed sync leaves the connection's view of the log in doubt; a fresh one reads what is really there.
         self._drop_connection()
@@ -166,6 +166,11 @@ class SqliteJournal:
             database.close()
             raise
         return database
+
+
+def _code(error: sqlite3.Error) -> str:
+    """SQLite's own name of an error; the module's for one that never got to SQLite."""
+    return getattr(error, "sqlite_errorname", type(error).__name__)
 
 
 def _own(path: Path) -> int:
