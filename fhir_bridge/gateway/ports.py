@@ -171,7 +171,6 @@ class Settings:
 
     version: str
     language: str = "en"
-    timezone: str = "UTC"
     outcome_wait_seconds: float = 2.0
     stalled_after_seconds: float = 30.0
     largest_message: int = 16 << 20

@@ -47,7 +47,6 @@ def gateway_ports(settings: Settings) -> Ports:
         settings=GatewaySettings(
             version=version("fhir-bridge"),
             language=settings.facility.language,
-            timezone=settings.facility.zone,
             largest_message=max((feed.max_size for feed in settings.feeds.values()), default=16 << 20),
             precedence=("ehr", "gateway"),
         ),

@@ -56,3 +56,10 @@ def test_deliveries_are_counted_by_state_as_they_move(world):
     world.write(move)
     counts = tally.take(world.ports).deliveries
     assert {state: n for state, n in counts.items() if n} == {"delivered": 1, "held": 1, "pending": 1}
+
+
+def test_the_gateways_own_feeds_are_those_that_its_processes_append_as():
+    from fhir_bridge.gateway.submit import API_FEED
+    from fhir_bridge.pipeline import outbox, timers
+
+    assert {API_FEED, outbox.FEED, timers.FEED} <= tally.INTERNAL_FEEDS
