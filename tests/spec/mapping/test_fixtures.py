@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from adapters.hl7v2 import er7
+
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "hl7v2"
 NAMES = sorted(path.stem for path in FIXTURES.glob("*.hl7"))
 
@@ -86,6 +88,21 @@ def test_a_message_says_what_stands_beside_it(name, translate):
     for label, resource in wanted["resources"].items():
         assert found["resources"][label] == resource, label
     assert translation.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "unmapped"),
+    [
+        ("adt_a01", ["PID-6.2.1", "PID-6.7.1"]),
+        ("adt_a40", []),
+        ("siu_s12", ["NTE-1.1.1", "NTE-3.1.1"]),
+    ],
+)
+def test_what_a_message_loses_is_told(name, unmapped, mapping_set, context):
+    """I6: the mother's given name and kind of name, and a scheduling note, have no row."""
+    trace = mapping_set.trace(er7.parse((FIXTURES / f"{name}.hl7").read_bytes()), context)
+
+    assert [component.place for component in trace.components if component.status == "unmapped"] == unmapped
 
 
 def ids(translate, name: str, kind: str) -> list[str]:

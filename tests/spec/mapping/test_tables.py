@@ -339,7 +339,7 @@ def test_the_trigger_says_more_than_the_status_that_is_stated(trigger, stated, s
     assert booking["status"] == status
 
 
-def test_each_valued_component_of_a_fixture_field_is_accounted_for(mapping_set, context):
+def test_each_valued_component_is_accounted_for(mapping_set, context):
     """I6: mapped, ignored on purpose, or told as unmapped; nothing else."""
     trace = mapping_set.trace(er7.parse(message("A08", field(PID, 27, "V^Veteran"), PV1)), context)
     told = {component.place: component.status for component in trace.components}
