@@ -103,7 +103,7 @@ def test_what_is_there_is_answered_as_declared(api_schema, path, method):
 
 
 def test_openapi_yaml_is_what_the_application_says(world):
-    """Written by `fhir_bridge.web.write_openapi`."""
+    """Write it anew with: python -m tests.contract.write_openapi."""
     assert yaml.safe_load(FILE.read_text(encoding="utf-8")) == world.client(None).get("/openapi.json").json
 
 
