@@ -24,8 +24,8 @@ from fhir_bridge.pipeline.ports import Draft, Instant, JournalFull, Receipt
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from adapters.hl7v2.connection import Peer
     from adapters.hl7v2.mllp import FrameFault
+    from adapters.hl7v2.peer import Peer
 
 Answer: TypeAlias = "asyncio.Future[bytes | None]"
 

@@ -7,13 +7,13 @@ read in one place: what was accepted is stored and answered before the process g
 from __future__ import annotations
 
 import asyncio
-import errno
 import signal
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 import uvloop
 
+from fhir_bridge.feeds.address import CannotListen
 from fhir_bridge.feeds.hl7v2_mllp import LoopJournal, listen
 
 if TYPE_CHECKING:
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 DRAIN_SECONDS = 5.0
 
 _log = structlog.get_logger(__name__)
-
-
-class CannotListen(Exception):
-    """An address cannot be bound; the text is for the person who chose it."""
 
 
 class WireJournal(LoopJournal, Protocol):
@@ -100,12 +96,5 @@ async def _listen(address: MllpAddress, journal: WireJournal, clock: Callable[[]
     try:
         return await listen(address, journal, clock)
     except OSError as error:
-        reason = {
-            errno.EADDRINUSE: "another program uses it",
-            errno.EACCES: "this user may not",
-            errno.EADDRNOTAVAIL: "this machine has no such address",
-        }.get(error.errno or 0, error.strerror or "it failed")
-        raise CannotListen(
-            f"cannot listen on {address.host}:{address.port} (MLLP, feed {address.feed.name}): {reason}. Choose another"
-            f" with --mllp, or feeds.{address.feed.name}.port in fhir-bridge.toml"
-        ) from error
+        remedy = f"Choose another with --mllp, or feeds.{address.feed.name}.port in fhir-bridge.toml"
+        raise CannotListen(address.host, address.port, f"MLLP, feed {address.feed.name}", remedy, error) from error

@@ -118,6 +118,7 @@ class Supervisor:
     drain_seconds: float = 10.0
     _places: list[_Place] = field(default_factory=list)
     _stop_signals: int = 0
+    _started: bool = False
 
     def run(self) -> None:
         """Start the children one after the other, keep them running, and stop them in reverse order.
@@ -128,6 +129,7 @@ class Supervisor:
             selector.register(woken, selectors.EVENT_READ)
             try:
                 self._start_all(selector)
+                self._started = True
                 if not self._stop_signals:
                     self.on_ready({place.child.name: place.info for place in self._places})
                 while not self._stop_signals:
@@ -195,10 +197,11 @@ class Supervisor:
 
     def _ended(self, place: _Place, running: _Running, selector: selectors.BaseSelector) -> None:
         _let_go(running, selector)
+        _kill_group(running)  # what it started must not keep its ports from the next
         code = running.process.returncode
         place.running = None
         place.info = running.failure or f"{place.child.name} ended with {_ending(code)} before it was ready"
-        if not self._stop_signals:
+        if self._started and not self._stop_signals:
             if time.monotonic() - running.started > _STEADY_SECONDS:
                 place.restarts = 0
             wait = BACK_OFF[min(place.restarts, len(BACK_OFF) - 1)]
@@ -226,8 +229,7 @@ class Supervisor:
                 self._look_away(selector)
             if running.process.poll() is None:
                 _log.error("serving.child_killed", child=place.child.name)
-            with suppress(ProcessLookupError):
-                os.killpg(running.process.pid, signal.SIGKILL)
+            _kill_group(running)
             running.process.wait()
             _let_go(running, selector)
             place.running = None
@@ -257,6 +259,11 @@ def _hear(running: _Running, selector: selectors.BaseSelector) -> None:
         running.heard = text.encode()
         running.ready = word == "ready"
         running.failure = text if word == "failed" else ""
+
+
+def _kill_group(running: _Running) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(running.process.pid, signal.SIGKILL)
 
 
 def _let_go(running: _Running, selector: selectors.BaseSelector) -> None:

@@ -123,6 +123,10 @@ def web(settings: Settings, ready: Callable[[str], None]) -> None:
     from granian import Granian
     from granian.constants import Interfaces
 
+    from fhir_bridge.feeds.address import check_free
+
+    http = settings.http
+    check_free(http.host, http.port, "HTTP", "Choose another with --http, or http.port in fhir-bridge.toml")
     server = Granian(
         "fhir_bridge.wsgi:application",
         factory=True,
