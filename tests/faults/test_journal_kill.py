@@ -129,3 +129,29 @@ def test_every_acknowledged_message_is_in_the_journal_exactly_once(tmp_path):
     counts = reader.counts()["lgh"]
     assert counts == {"received": len(entries), "duplicate": len(entries) - len(sent), "refused": 0}
     reader.close()
+
+
+def test_a_stop_answers_what_was_accepted_and_stores_all_that_was_answered(tmp_path):
+    wire = Wire(tmp_path)
+    wire.start()
+    acknowledged: set[str] = set()
+
+    async def send_until_stopped() -> None:
+        streams = [[message(f"L{lane:02d}{n:07d}", n) for n in range(20_000)] for lane in range(4)]
+        sending = load(
+            "127.0.0.1",
+            wire.port,
+            streams,
+            on_answer=lambda _raw, answer, _seconds: acknowledged.add(read_ack(answer).control_id),
+        )
+        task = asyncio.create_task(sending)
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(wire.stop)
+        await task
+
+    asyncio.run(send_until_stopped())
+    reader = SqliteJournalReader(tmp_path / "journal.db")
+    stored = {entry.key for entry in reader.read(0, 1_000_000)}
+    reader.close()
+    assert len(acknowledged) > 50
+    assert acknowledged == stored, "nothing is answered and not stored, nothing stored and left unanswered"

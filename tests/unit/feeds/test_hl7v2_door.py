@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.hl7v2.ack import read_ack
 from adapters.hl7v2.mllp import FaultKind
 from fhir_bridge.feeds.feed import AckMode, Feed
 from fhir_bridge.feeds.hl7v2_door import Hl7v2Door, receive_http
 from fhir_bridge.pipeline.ports import JournalFull, Receipt
+from fhir_bridge.store.journal_frames import pack_draft, unpack_draft
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -134,6 +137,16 @@ def test_no_answer_and_no_refusal_holds_a_value_of_the_message():
         told = f"{door().answer(admission, STORED)}{admission.draft.refused}{admission.errors}"
         assert "ARBOR" not in told
         assert "123456" not in told
+
+
+@given(st.binary() | st.builds(lambda at, junk: PLAIN[:at] + junk + PLAIN[at:], st.integers(0, 200), st.binary()))
+def test_whatever_bytes_come_they_can_be_stored_and_answered(raw):
+    admission = door().admit(raw)
+    assert admission.draft.body == raw
+    assert unpack_draft(pack_draft(admission.draft)) == admission.draft
+    told = door().answer(admission, STORED)
+    if told is not None:
+        assert read_ack(told).positive == (not admission.draft.refused)
 
 
 class Journal:
