@@ -6,15 +6,19 @@ to it is each benchmark's.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import structlog
 
 from fhir_bridge import config
 from fhir_bridge.sandbox.hospital import FACILITY, ZONE
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from fhir_bridge.config import Settings
     from fhir_bridge.pipeline.ports import Draft, Instant
 
+_READY_SECONDS = 60
 _SETTINGS = """\
 [http]
 port = {http}
@@ -95,7 +100,8 @@ def write_settings(var: Path, http: int = 0, mllp: int = 0) -> dict[str, str]:
 
 
 def settings_of(var: Path) -> Settings:
-    """The settings of a gateway on `var`, for a benchmark that works on its files itself."""
+    """The settings of a gateway on `var`, for a benchmark that works on its files itself; its log is kept quiet."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     return config.load(environment=write_settings(var))
 
 
@@ -124,6 +130,7 @@ def serve(var: Path) -> Iterator[Gateway]:
         assert process.stdout is not None
         if not process.stdout.readline().startswith("fhir-bridge serves"):
             sys.exit(f"the gateway did not start, see {var / 'serve.log'}")
+        _wait_ready(gateway)
         sampler.start()
         yield gateway
     finally:
@@ -131,6 +138,19 @@ def serve(var: Path) -> Iterator[Gateway]:
         process.terminate()
         process.communicate()
         log.close()
+
+
+def _wait_ready(gateway: Gateway) -> None:
+    """Wait until it says that messages can be stored and are applied."""
+    end = time.perf_counter() + _READY_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{gateway.http}/health/ready", timeout=2):
+                return
+        except OSError:
+            if time.perf_counter() > end:
+                sys.exit(f"the gateway is not ready after {_READY_SECONDS} s, see {gateway.var / 'serve.log'}")
+            time.sleep(0.2)
 
 
 def _sample(gateway: Gateway, stop: threading.Event) -> None:

@@ -8,7 +8,6 @@ history is a chronic patient's: admitted once a month for eight years, with some
 from __future__ import annotations
 
 import argparse
-import logging
 import random
 import sqlite3
 import statistics
@@ -19,8 +18,6 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import structlog
 
 from adapters.fhir.validation import validate
 from adapters.hl7v2 import er7
@@ -58,7 +55,6 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path(), help="where the data are made, and removed again")
     options = parser.parse_args(argv)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with tempfile.TemporaryDirectory(prefix=".bench-history-", dir=options.folder) as var:
         bench = Bench(Path(var))
         bench.live(options.earlier)

@@ -78,11 +78,10 @@ class Demo:
                 " Choose another folder with --var, or run `fhir-bridge serve` on this one."
             )
         wanted = {"--http": self.http_port, "--mllp": self.mllp_port, "--ehr": self.fhir_port}
-        taken = [f"{option} {port}" for option, port in wanted.items() if not _is_free(self.host, port)]
+        taken = [f"{self.host}:{port} ({option})" for option, port in wanted.items() if not _is_free(self.host, port)]
         if taken:
             raise DemoRefusedError(
-                f"another program listens at {self.host}, port {', '.join(taken)}."
-                " Stop it, or choose another port with that option."
+                f"another program listens at {' and '.join(taken)}. Stop it, or choose another port with that option."
             )
 
     def prepare(self, now: Instant, make_secret: Callable[[], str]) -> tuple[str, ...]:

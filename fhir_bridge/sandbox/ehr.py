@@ -60,12 +60,16 @@ class EhrSettings:
 
 @dataclass(slots=True)
 class Progress:
-    """How far the EHR is; `write` puts it where the demo looks."""
+    """How far the EHR is; `write` puts it where the demo looks.
+
+    `sent` of `total` of the day are told, and `since` more after it; `resent` counts what went out again.
+    """
 
     path: Path
     phase: str = "starting"
     total: int = 0
     sent: int = 0
+    since: int = 0
     resent: int = 0
     unanswered: int = 0
     answers: Counter[str] = field(default_factory=Counter)
@@ -208,7 +212,10 @@ class Ehr:
                     self._interface.send(event)
                 else:
                     self._portal.post(event)
-            self.progress.sent += 1
+            if self.progress.phase == "day":
+                self.progress.sent += 1
+            else:
+                self.progress.since += 1
             self.progress.hospital_time = event.at
 
     def _wait_until(self, due: Instant) -> None:

@@ -31,6 +31,7 @@ RATE_SECONDS = 5.0
 TRIED = ("edu-diagnosis", "instructions-missing")
 """Rules whose tasks write back to the EHR when they are done; the first that has an open task is shown."""
 OUTCOMES = {"edu-diagnosis": "demonstrated", "instructions-missing": "delivered"}
+_PRETTY = "| python3 -m json.tool --no-ensure-ascii"
 ENDED = ("applied", "duplicate", "ignored", "parked", "refused")
 
 
@@ -47,6 +48,7 @@ class Screen:
         self._polled = self._lined = -LINE_SECONDS
         self._seen: deque[tuple[float, int]] = deque()
         self._ready = self._told = False
+        self._line = ""
 
     def on_ready(self, _: Mapping[str, str]) -> None:
         """Say that everything runs, and begin to show how it goes."""
@@ -102,15 +104,19 @@ class Screen:
             self._live.update(_table(state), refresh=True)
         elif now - self._lined >= LINE_SECONDS:
             self._lined = now
-            self._say(" · ".join(f"{name}: {value}" for name, value in _rows(state)))
+            line = " · ".join(f"{name}: {value}" for name, value in _rows(state))
+            if line != self._line:
+                self._line = line
+                self._say(line)
 
     def _say_where_to_look(self) -> None:
         demo = self._demo
         self._say("")
         self._say("The day is told. Look at:")
-        self._say(f"  {demo.url}/                    the status page")
-        self._say(f"  {demo.url}/docs                the API")
-        self._say(f"  {demo.ehr_url}/Communication   what was written back to the EHR")
+        self._say(f"  {demo.url}/  the status page")
+        self._say(f"  {demo.url}/docs  the API")
+        self._say(f"  {demo.ehr_url}/Communication  what was written back to the EHR")
+        self._say(f"  {demo.ehr_url.removesuffix('/fhir')}/control  how the EHR can be told to refuse, hang or die")
         self._say("")
         self._say("Try, in another terminal:")
         for what, line in self._lines():
@@ -123,7 +129,7 @@ class Screen:
         """The three curl lines; they work as they are printed."""
         curl = f'curl -s -H "Authorization: Bearer $(cat {self._demo.associate_token})"'
         task = self._open_task()
-        lines = [("the worklist, the most urgent first", f"{curl} '{self._demo.url}/api/tasks?limit=5'")]
+        lines = [("the worklist, what is due first", f"{curl} '{self._demo.url}/api/tasks?limit=5' {_PRETTY}")]
         if task is None:
             return lines
         done = {
@@ -135,10 +141,10 @@ class Screen:
         post = f"-X POST -H 'Content-Type: application/json' -d '{json.dumps(done)}'"
         return [
             *lines,
-            ("one patient, whole", f"{curl} {patient}"),
+            ("one patient, whole", f"{curl} {patient} {_PRETTY}"),
             (
                 f"finish “{task['title']}”: a Communication goes to the EHR, see {self._demo.ehr_url}/Communication",
-                f"{curl} {post} {self._demo.url}/api/tasks/{task['id']}/complete",
+                f"{curl} {post} {self._demo.url}/api/tasks/{task['id']}/complete {_PRETTY}",
             ),
         ]
 
@@ -160,7 +166,7 @@ def _rows(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     deliveries = ", ".join(f"{number} {name}" for name, number in state["deliveries"].items() if number)
     opened, closed = state["tasks"]
     return [
-        ("EHR", f"{state['sent']} of {state['total']} told, {state['resent']} sent again"),
+        ("EHR", f"{state['sent']} of {state['total']} told, {state['since']} since, {state['resent']} sent again"),
         ("messages", f"{state['received']} received, {ended or 'none applied'}"),
         ("backlog", str(state["backlog"])),
         ("rate", f"{state['rate']:.0f}/s applied"),
