@@ -13,7 +13,7 @@ import orjson
 from fhir_bridge.pipeline import commands, deliveries, oblige, translate
 from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
 from fhir_bridge.pipeline.ports import Entry, Kind, Outcome
-from fhir_bridge.pipeline.reconcile import Frame, reconcile
+from fhir_bridge.pipeline.reconcile import Directory, Frame, reconcile
 from fhir_bridge.pipeline.state import Ended
 from fhir_bridge.record import project
 from fhir_bridge.record.clocks import stamp
@@ -43,6 +43,7 @@ class Fold:
 
     def __init__(self, state: State, journal: JournalReader, sets: SetsInForce, validate: Validate) -> None:
         self.state, self.journal, self.sets, self.validate = state, journal, sets, validate
+        self._directory = Directory()
         self._kinds: dict[Kind, Callable[[Entry, Frame], Ended]] = {
             Kind.HL7V2: self._hl7v2,
             Kind.FHIR: self._fhir,
@@ -70,8 +71,13 @@ class Fold:
             source=GATEWAY,
             stamp=stamp(None, entry.received_at, entry.seq),
             precedence=self._sets.precedence,
+            directory=self._directory,
         )
         return self._kinds[entry.kind](entry, frame)
+
+    def forget(self) -> None:
+        """Forget what was remembered of entries that are undone."""
+        self._directory.forget()
 
     @property
     def digest(self) -> str:
@@ -141,7 +147,7 @@ class Fold:
                 ended = Ended(Outcome.IGNORED, reason.code, reason.location)
             except Poison as reason:
                 raise Refused(422, reason.code, "The entry still cannot be applied", reason.location) from reason
-        self.state.end(cited.seq, cited.feed, cited.kind, self._sets.digest, ended)
+        self.state.end_again(cited.seq, cited.feed, cited.kind, self._sets.digest, ended)
         return Ended(Outcome.APPLIED, patient=ended.patient, result={"status": 200, "body": {"outcome": ended.outcome}})
 
 

@@ -39,6 +39,34 @@ class Touched:
             self.changed.setdefault(part_id, set()).update(names)
 
 
+class Directory:
+    """What was last said of each practitioner, organization and location: a repeat of it needs no look at the state.
+
+    It changes nothing but time: a newer statement equal to the last one leaves a directory entry as it is. The worker
+    empties it when it undoes an entry.
+    """
+
+    LIMIT = 8192
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, str], tuple[int, int, dict[str, Any]]] = {}
+
+    def repeats(self, source: str, stamp: Stamp, resource: dict[str, Any]) -> bool:
+        """Whether this is what was said last, said again later; remembers it."""
+        key = (resource["id"], source)
+        known = self._said.get(key)
+        newer = known is None or (known[0], known[1]) < (stamp.clock, stamp.seq)
+        if newer:
+            if len(self._said) >= self.LIMIT:
+                self._said.clear()
+            self._said[key] = (stamp.clock, stamp.seq, resource)
+        return newer and known is not None and known[2] == resource
+
+    def forget(self) -> None:
+        """Remember nothing."""
+        self._said.clear()
+
+
 @dataclass(slots=True)
 class Frame:
     """The entry that is being applied, as every step of the fold sees it. `source` is the EHR that speaks."""
@@ -53,6 +81,7 @@ class Frame:
     occurred: str | None = None
     precedence: tuple[str, ...] = ()
     whole: bool = False
+    directory: Directory = field(default_factory=Directory)
     touched: Touched = field(default_factory=Touched)
 
 
@@ -60,13 +89,18 @@ def reconcile(frame: Frame, translation: Translation) -> None:
     """Fold a translation into the record; the frame's `touched` then says what changed. Raises identity.MergeCycle."""
     own = [a for a in translation.assertions if a.resource["resourceType"] not in merge.OWNERS]
     for assertion in own:
-        _fold_part(frame, assertion)
+        if assertion.resource["resourceType"] not in merge.DIRECTORY or not _is_repeat(frame, assertion):
+            _fold_part(frame, assertion)
     _fold_facts(frame, translation)
     _fold_sets(frame, translation)
     for part_id, doc in frame.touched.docs.items():
         _store_part(frame, part_id, doc)
     for link in translation.links:
         _fold_link(frame, link.retired, link.survivor)
+
+
+def _is_repeat(frame: Frame, assertion: Assertion) -> bool:
+    return not assertion.deleted and frame.directory.repeats(frame.source, frame.stamp, assertion.resource)
 
 
 def _fold_part(frame: Frame, assertion: Assertion) -> None:

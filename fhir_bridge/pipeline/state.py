@@ -132,7 +132,11 @@ class State(Protocol):
         ...
 
     def end(self, seq: int, feed: str, kind: str, sets: str, ended: Ended) -> None:
-        """Write an entry's outcome and count it; a retried entry's earlier outcome is replaced."""
+        """Write an entry's outcome and count it."""
+        ...
+
+    def end_again(self, seq: int, feed: str, kind: str, sets: str, ended: Ended) -> None:
+        """Replace the outcome of an entry that ended before, in the counters too."""
         ...
 
     def outcome_of(self, seq: int) -> tuple[str, str | None] | None:

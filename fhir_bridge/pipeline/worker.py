@@ -74,6 +74,7 @@ class Worker:
             self.state.commit()
         except BaseException:
             self.state.rollback()
+            self.fold.forget()
             raise
         self._cursor = entries[-1].seq
         log.debug("batch", entries=len(entries), cursor=self._cursor, seconds=round(time.perf_counter() - started, 4))
@@ -90,10 +91,10 @@ class Worker:
         except self.trouble:
             raise
         except Ignored as reason:
-            self.state.rollback_entry()
+            self._undo()
             ended = Ended(Outcome.IGNORED, reason.code, reason.location)
         except Refused as refusal:
-            self.state.rollback_entry()
+            self._undo()
             result = {"status": refusal.status, "problem": refusal.problem}
             ended = Ended(Outcome.REFUSED, refusal.problem["code"], refusal.problem.get("location"), result=result)
         except Poison as reason:
@@ -104,8 +105,12 @@ class Worker:
             ended = self._park(entry, f"internal-{type(error).__name__}", _where(error), None)
         self.state.end(entry.seq, entry.feed, entry.kind, self.fold.digest, ended)
 
-    def _park(self, entry: Entry, code: str, location: str, patient: str | None) -> Ended:
+    def _undo(self) -> None:
         self.state.rollback_entry()
+        self.fold.forget()
+
+    def _park(self, entry: Entry, code: str, location: str, patient: str | None) -> Ended:
+        self._undo()
         log.warning("parked", seq=entry.seq, feed=entry.feed, type=entry.type, code=code, location=location)
         return Ended(Outcome.PARKED, code, location, patient)
 

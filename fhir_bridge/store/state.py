@@ -27,7 +27,7 @@ _TASK_COLUMNS = [f.name for f in fields(TaskRow)]
 _DELIVERY_COLUMNS = [f.name for f in fields(DeliveryRow)]
 
 
-class NewerSchema(Exception):  # noqa: N818 - named for the condition
+class NewerSchema(Exception):
     """The database was written by a newer fhir-bridge: this one does not touch it."""
 
 
@@ -115,15 +115,18 @@ class SqliteState:
         return now
 
     def end(self, seq: int, feed: str, kind: str, sets: str, ended: Ended) -> None:
-        known = self._db.execute("SELECT outcome FROM outcome WHERE seq = ?", (seq,)).fetchone()
-        if known:
-            self._counts[feed, kind, known[0]] -= 1
         self._counts[feed, kind, ended.outcome.value] += 1
         result = _dump(ended.result).decode() if ended.result is not None else None
         self._db.execute(
             "INSERT OR REPLACE INTO outcome VALUES (?,?,?,?,?,?,?,?,?)",
             (seq, ended.outcome.value, feed, kind, ended.code, ended.location, sets, ended.patient, result),
         )
+
+    def end_again(self, seq: int, feed: str, kind: str, sets: str, ended: Ended) -> None:
+        known = self.outcome_of(seq)
+        if known:
+            self._counts[feed, kind, known[0]] -= 1
+        self.end(seq, feed, kind, sets, ended)
 
     def outcome_of(self, seq: int) -> tuple[str, str | None] | None:
         row = self._db.execute("SELECT outcome, patient FROM outcome WHERE seq = ?", (seq,)).fetchone()
