@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format lock bench soak clean
+.PHONY: run test check format lock bench soak openapi clean
 
 run: $(VENV)/.run-ready
 	@exec $(BIN)/fhir-bridge demo
@@ -21,6 +21,9 @@ check: $(VENV)/.test-ready
 format: $(VENV)/.test-ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+openapi: $(VENV)/.test-ready
+	$(BIN)/python -m tests.contract.write_openapi
 
 soak: $(VENV)/.test-ready
 	$(BIN)/pytest -m soak

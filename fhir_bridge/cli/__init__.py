@@ -4,7 +4,7 @@ Results go to stdout, talk to stderr.
 
 main       the parser and the dispatch             translating  translate, explain, check, coverage of a message
 serving    serve, demo, and the child processes    journal      park, rebuild, state digest
-upkeep     token, doctor, bench, openapi           sending      send
+upkeep     token, doctor, bench           sending      send
 """
 
 from fhir_bridge.cli.main import main

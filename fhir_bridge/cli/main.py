@@ -142,5 +142,3 @@ def _upkeep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     bench = _command(commands, "bench", "upkeep:bench", "Run a benchmark of bench/ (from a checkout).")
     bench.add_argument("name", help="its name, or all")
     bench.add_argument("rest", nargs=argparse.REMAINDER, help="its own options")
-    openapi = _command(commands, "openapi", "upkeep:openapi", "Write openapi.yaml from the running code.")
-    openapi.add_argument("file", nargs="?", default="openapi.yaml")

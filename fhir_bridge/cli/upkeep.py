@@ -1,4 +1,4 @@
-"""token, doctor, bench, openapi: upkeep."""
+"""token, doctor, bench: upkeep."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shutil
 import socket
 import sqlite3
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,11 +150,3 @@ def bench(arguments: argparse.Namespace) -> int:
     if arguments.name != "all" and arguments.name not in BENCHES:
         raise WrongCall(f"there is no benchmark '{arguments.name}'; there are: {', '.join(sorted(BENCHES))}, all")
     return int(run(arguments.name, arguments.rest))
-
-
-def openapi(arguments: argparse.Namespace) -> int:
-    """Write the API's description, which is made from the code."""
-    from fhir_bridge.web import describe, write_openapi
-
-    write_openapi(describe(version("fhir-bridge")), Path(arguments.file))
-    return GOOD

@@ -83,13 +83,6 @@ class Explainer:
         ]
         return {"bundle": mapping.bundle(trace.translation), "trace": rows}
 
-    def status(self) -> Mapping[str, Any]:
-        """What is known of the sets in force."""
-        library = self._current()
-        triggers = library.mapping.triggers if library.mapping else ()
-        rules = library.current.force.rules.rules if library.current else ()
-        return {"triggers": len(triggers), "rules": len(rules)}
-
     def _rule(self, code: str) -> Rule | None:
         library = self._current()
         rules = library.current.force.rules.rules if library.current else ()
@@ -105,12 +98,12 @@ class Explainer:
 
     def _traced(self, entry: Entry) -> tuple[er7.Message, mapping.Trace] | None:
         library = self._current()
-        if library.mapping is None or library.current is None:
+        if library.current is None:
             return None
         feed = library.current.feed(entry.feed)
         try:
             message = er7.parse(entry.body, default_charset=feed.charset)
-            return message, library.mapping.trace(message, context(self._namespace, feed))
+            return message, library.mapping().trace(message, context(self._namespace, feed))
         except (Er7Error, mapping.NotMapped, mapping.Untranslatable):
             return None
 

@@ -56,7 +56,6 @@ def gateway_ports(settings: Settings) -> Ports:
         receive_hl7v2=receive,
         validate=validate,
         fresh_key=lambda: secrets.token_urlsafe(18),
-        mapping_status=explainer.status,
     )
 
 

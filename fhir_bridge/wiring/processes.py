@@ -9,6 +9,8 @@ import signal
 import sqlite3
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 import structlog
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from fhir_bridge.config import Settings
     from fhir_bridge.pipeline.apply import Fold
     from fhir_bridge.pipeline.outbox import Delivery
-    from fhir_bridge.pipeline.ports import JournalReader
+    from fhir_bridge.pipeline.ports import Draft, JournalReader
     from fhir_bridge.pipeline.state import State
     from fhir_bridge.store.outbox import SqliteOutbox
     from fhir_bridge.wiring.journal import WokenJournalReader
@@ -48,29 +50,36 @@ def stop_on_signals() -> threading.Event:
 def wire(settings: Settings, ready: Callable[[str], None]) -> None:
     """The journal's one writer, its socket, and the MLLP listeners. Puts the configured sets in force first."""
     from fhir_bridge.feeds.wire_process import run_wire
-    from fhir_bridge.gateway.ports import StoreUnavailable
     from fhir_bridge.store.journal_socket import JournalServer
     from fhir_bridge.store.journal_sqlite import SqliteJournal
+
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as beside:  # the compiler's memory goes with it
+        drafts = beside.submit(_activations, settings, clock()).result()
+    journal = SqliteJournal(settings.journal_file)
+    for draft in drafts:
+        journal.append(draft)
+    server = JournalServer(journal, settings.journal_socket)
+    run_wire(journal, server, settings.mllp, clock=clock, ready=ready)
+
+
+def _activations(settings: Settings, now: int) -> list[Draft]:
+    """The entries that put the configured sets in force. Raises SetsDoNotCheck where there is nothing to go on with."""
+    from fhir_bridge.gateway.ports import StoreUnavailable
     from fhir_bridge.store.queries import SqliteQueries
     from fhir_bridge.wiring.sets import SET_KINDS, activation_drafts
 
-    journal = SqliteJournal(settings.journal_file)
     queries = SqliteQueries(settings.state_file)
     try:
         active = queries.active_sets()
     except StoreUnavailable:
         active = {}
     queries.close()
-    drafts, problems = activation_drafts(settings, active, journal.head(), clock())
+    drafts, problems = activation_drafts(settings, active, now)
     for problem in problems:
         log.error("set-does-not-check", problem=problem)
     if problems and len(active) < len(SET_KINDS):
-        journal.close()
         raise SetsDoNotCheck(f"{len(problems)} errors in the mappings, first: {problems[0]}. See `fhir-bridge check`")
-    for draft in drafts:
-        journal.append(draft)
-    server = JournalServer(journal, settings.journal_socket)
-    run_wire(journal, server, settings.mllp, clock=clock, ready=ready)
+    return drafts
 
 
 def worker(settings: Settings, ready: Callable[[str], None]) -> None:

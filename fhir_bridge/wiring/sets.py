@@ -72,9 +72,7 @@ def _body(kind: str, files: Mapping[str, str]) -> bytes:
     return orjson.dumps({"kind": kind, "hash": digest, "files": files}, option=orjson.OPT_SORT_KEYS)
 
 
-def activation_drafts(
-    settings: Settings, active: Mapping[str, str], head: int, now: Instant
-) -> tuple[list[Draft], list[str]]:
+def activation_drafts(settings: Settings, active: Mapping[str, str], now: Instant) -> tuple[list[Draft], list[str]]:
     """The entries that put the configured sets in force where others are, and what is wrong with those that cannot be.
 
     A set that does not check is never stored: the one in force stays (what MAPPING calls an atomic reload).
@@ -90,7 +88,7 @@ def activation_drafts(
         if errors:
             problems += errors
             continue
-        key = f"{kind}:{digest}:{head}"
+        key = f"{kind}:{digest}:{now}"
         drafts.append(Draft(Kind.ACTIVATION, "activation", now, 0, key, f"activation.{kind}", body))
     return drafts, problems
 
@@ -116,7 +114,9 @@ class SetLibrary:
         self.current: Sets | None = None
         self._var, self._namespace = var, namespace
         self._hashes: dict[str, str] = {}
+        self._mapping_files: Mapping[str, str] | None = None
         self._mapping: MappingSet | None = None
+        self._translator: Translator | None = None
         self._rules: RuleSet | None = None
         self._materials = Catalogue(())
         self._settings: dict[str, Any] | None = None
@@ -137,7 +137,7 @@ class SetLibrary:
             if kind == SETTINGS:
                 self._settings = orjson.loads(files["settings.json"])
             elif kind == MAPPING:
-                self._mapping = load_mapping_files(files, self._var / "cache")
+                self._mapping_files, self._mapping, self._translator = files, None, None
             else:
                 self._rules, self._materials = _load_rules(files, self._var / "cache")
             self._hashes[kind] = digest
@@ -145,12 +145,12 @@ class SetLibrary:
         return kind, digest
 
     def _combine(self) -> None:
-        if self._mapping is None or self._rules is None or self._settings is None:
+        if self._mapping_files is None or self._rules is None or self._settings is None:
             return
         facility = self._settings["facility"]
         self.current = Sets(
             hashes=dict(self._hashes),
-            translate_hl7v2=Translator(self._mapping, self._namespace),
+            translate_hl7v2=self._translate,
             force=InForce(
                 rules=self._rules,
                 calendar=Calendar(ZoneInfo(facility["zone"])),
@@ -164,9 +164,15 @@ class SetLibrary:
             destination=self._settings["destination"],
         )
 
-    @property
-    def mapping(self) -> MappingSet | None:
-        """The mapping set in force."""
+    def _translate(self, body: bytes, feed: FeedSettings) -> Translation:
+        if self._translator is None:
+            self._translator = Translator(self.mapping(), self._namespace)
+        return self._translator(body, feed)
+
+    def mapping(self) -> MappingSet:
+        """The mapping set in force, loaded when it is first asked for: who only reads rules never pays for it."""
+        if self._mapping is None:
+            self._mapping = load_mapping_files(self._mapping_files or {}, self._var / "cache")
         return self._mapping
 
 
