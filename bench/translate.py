@@ -38,7 +38,8 @@ def run(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     rates, parses = [], []
     with tempfile.TemporaryDirectory(prefix="bench-translate-") as cache:
-        translator = Translator(load_mapping(packaged_mappings(), Path(cache)), PUBLIC_NAMESPACE)
+        loaded = load_mapping(packaged_mappings(), Path(cache))
+    translator = Translator(loaded, PUBLIC_NAMESPACE)
     feed = FeedSettings(zone=ZONE, authority=FACILITY)
     for raw in _mix(_WARM_UP, seed=90):
         translator(raw, feed)

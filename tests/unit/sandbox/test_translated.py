@@ -17,7 +17,8 @@ START = 1_773_028_800_000_000
 
 @pytest.fixture(scope="module")
 def translate(tmp_path_factory):
-    translator = Translator(load_mapping(packaged_mappings(), tmp_path_factory.mktemp("cache")), PUBLIC_NAMESPACE)
+    loaded = load_mapping(packaged_mappings(), tmp_path_factory.mktemp("cache"))
+    translator = Translator(loaded, PUBLIC_NAMESPACE)
     return lambda raw: translator(raw, FeedSettings(zone="America/New_York", authority="LGH"))
 
 
