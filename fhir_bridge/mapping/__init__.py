@@ -1,4 +1,4 @@
-"""The mapping compiler: tables under mappings/hl7v2_to_fhir, read, checked and compiled to Python, run over HL7 v2 messages.
+"""The mapping compiler: tables read, checked, compiled to Python, and run over HL7 v2 messages.
 
 docs/mapping-guide.md has the language. The files are the steps: load, check, compile, translate; trace for explaining.
 """

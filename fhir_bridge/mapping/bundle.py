@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def bundle(translation: Translation) -> dict[str, Any]:
-    """A Bundle of type collection: each resource under its ``urn:uuid:``, references rewritten to those (R4, 2.36.4.1)."""
+    """A Bundle of type collection: each resource under its ``urn:uuid:``, and references to those (R4, 2.36.4.1)."""
     names = {
         f"{one.resource['resourceType']}/{one.resource['id']}": f"urn:uuid:{one.resource['id']}"
         for one in translation.assertions

@@ -1,7 +1,8 @@
 """Keeps compiled sets in a folder, so that a process starts without checking and compiling again.
 
-A file is named by the hash of all that it was made from, holds its own hash, belongs to this user alone (0600), and is
-not used when any of that is not so: then the set is compiled anew and the file replaced. What a program means stays out.
+A file is named by the hash of all that it was made from, holds its own hash, belongs to this user alone (0600), and
+is not used when any of that is not so: then the set is compiled anew and the file replaced. What a program means
+stays out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Checks a whole mapping set against HL7 v2's and FHIR's definitions, and gives its plan; all mistakes at once.
 
-What is judged where: names and types of sources in `check_hl7`, paths and literals in `check_fhir`, rows in `check_rows`,
-code tables in `check_codes`, rows against rows in `check_clashes`, messages in `check_messages`. Here: order and cycles.
+What is judged where: names and types of sources in `check_hl7`, paths and literals in `check_fhir`, rows in
+`check_rows`, code tables in `check_codes`, rows against rows in `check_clashes`, messages in `check_messages`. Here:
+order and cycles.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Do two rows write one element without conditions that exclude each other?
+"""Whether two rows write one element without conditions that exclude each other.
 
 Compares the rows of one map, and those of all maps that write into one resource of a message.
 """
@@ -6,7 +6,7 @@ Compares the rows of one map, and those of all maps that write into one resource
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations, product
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from fhir_bridge.mapping import plan
@@ -41,9 +41,10 @@ def _clashes(members: list[plan.Member], report: Callable[[Problem], None]) -> N
             _check_pair(name, one, other, report)
     for name, variants in parts.items():
         inside = [_writes(branches) for branches in variants.values()]
-        for one, other in combinations([whole.get(name, []), *inside], 2):
-            for pair in product(one, other):
-                _check_pair(name, *pair, report)
+        for some, others in combinations([whole.get(name, []), *inside], 2):
+            for one in some:
+                for other in others:
+                    _check_pair(name, one, other, report)
         for branches in variants.values():
             _clashes([member for branch in branches for member in branch.members], report)
 

@@ -1,4 +1,4 @@
-"""The FHIR side of the checker: do paths exist, are choices and lists written right, are literals of the element's type?
+"""The FHIR side of the checker: whether paths exist, choices and lists are written right, literals fit.
 
 Looks in FHIR's definitions through `definitions.FhirDefinitions`. Knows nothing of HL7 v2.
 """
@@ -122,9 +122,9 @@ class FhirSide:
                 self._report(Problem(key.at, f"no element {key.text}", expected, nearest(key.text, names)))
                 continue
             value[key.text] = self._member(item, inner)
-        for names in self.required(element.type):
-            if not any(name in value for name in names):
-                self._wrong(literal.at, f"{element.type} without {' or '.join(names)}", "that required element")
+        for needed in self.required(element.type):
+            if not any(name in value for name in needed):
+                self._wrong(literal.at, f"{element.type} without {' or '.join(needed)}", "that required element")
         return value
 
     def _member(self, item: Literal, inner: FhirElement) -> Any:

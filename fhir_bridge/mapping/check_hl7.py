@@ -1,7 +1,7 @@
-"""The HL7 side of the checker: do segments, fields and components exist, of what type are they, do they repeat?
+"""The HL7 side of the checker: whether segments, fields and components exist, of what type, and repeating or not.
 
-Looks in HL7's definitions through `definitions.Hl7Definitions`, which still know withdrawn fields (PID-19). Knows nothing
-of FHIR.
+Looks in HL7's definitions through `definitions.Hl7Definitions`, which still know withdrawn fields (PID-19). Knows
+nothing of FHIR.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from fhir_bridge.mapping.errors import Problem
+from fhir_bridge.mapping.runtime import MOST_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,8 @@ class Hl7Side:
         if not address.field:
             return self._inside(address, address.container, address.component, address.subcomponent), False
         fields = self._segment(address.container)
+        if address.field > MOST_FIELDS:
+            self._wrong(address, str(address), f"a field up to {MOST_FIELDS}")
         if address.container.startswith("Z"):
             return "", False
         if fields is None:

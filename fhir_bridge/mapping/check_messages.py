@@ -99,7 +99,7 @@ class MessageChecker:
         own = build(sides, Place(row.segment.text, made.type, names), row.rows, nested=False) if row.rows else None
         made.branches += [self._maps[using].branch] if using else []
         made.branches += [own] if own else []
-        inside = _own_map(row, made.type, own) if own else None
+        inside = _own_map(row, own) if own else None
         if row.merged_into is not None:
             self._check_name(row.merged_into, made.type, names)
         if new and row.name is not None:
@@ -197,7 +197,7 @@ def _with_needs(part: plan.SegmentPlan, unsure: tuple[tuple[str, ...], ...]) -> 
     return plan.SegmentPlan(part.row, part.type, part.using, part.key, part.own, part.names, unsure)
 
 
-def _own_map(row: nodes.SegmentRow, type_name: str, branch: plan.Branch) -> plan.MapPlan:
+def _own_map(row: nodes.SegmentRow, branch: plan.Branch) -> plan.MapPlan:
     ignored = tuple(address for one in row.rows if one.ignore for address in one.source)
     name = f"{row.segment}_{row.at.line}"
     return plan.MapPlan(name, name, row.at.file, row.segment.text, True, True, branch, ignored)

@@ -128,7 +128,7 @@ class _Builder:
                 continue
             element = steps[-1][1]
             marks = {step.mark for step, _ in steps}
-            repeats = any(repeats for _, repeats in reads) and not row.pick
+            repeats = len(reads) == 1 and reads[0][1] and not row.pick and row.join is None
             if repeats and marks <= {None}:
                 expected = "pick: first or pick: last, a list with [], or a slot"
                 self._wrong(row.source[0].at, f"{row.source[0]}, which repeats, for the single {row.to}", expected)
@@ -177,9 +177,9 @@ class _Builder:
         return next(iter(fields), 0)
 
     def _own_field(self, branch: plan.Branch) -> int:
-        """The field whose repetitions ``name[].text`` takes: its single row's, whether it is defined to repeat or not."""
+        """The field whose repetitions ``name[].text`` takes: its row's, whether it is defined to repeat or not."""
         row = writes_of(plan.Slot(branch.members[0].element, branch, 0))[0].row
-        own = bool(row.source) and row.source[0].container == self._place.source and not row.pick
+        own = len(row.source) == 1 and row.source[0].container == self._place.source and not row.pick
         return row.source[0].field if own and not row.source[0].repetition else 0
 
     # rows

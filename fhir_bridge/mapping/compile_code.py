@@ -9,18 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fhir_bridge.mapping.expressions import Constants, Frame
 from fhir_bridge.mapping.nodes import Address, python_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from fhir_bridge.mapping import plan
+    from fhir_bridge.mapping.expressions import Constants, Frame
 
 
 @dataclass(slots=True)
 class Module:
-    """What all functions of a set share while they are compiled: maps, constants, the table of rows, and names given."""
+    """What all functions of a set share while they are compiled: maps, constants, the table of rows, names."""
 
     traced: bool
     maps: dict[str, plan.MapPlan]
@@ -42,7 +42,7 @@ class Module:
 
 @dataclass(slots=True)
 class Target:
-    """The object that rows write to: its variable, that of its path (traced), and the register that a deletion names."""
+    """The object that rows write to: its variable, that of its path (traced), the register that a deletion names."""
 
     name: str
     path: str
@@ -63,7 +63,9 @@ class Raw:
     @property
     def single(self) -> str:
         """One repetition of it."""
-        return f"first({self.variable})" if self.repeats else self.variable
+        if not self.repeats:
+            return self.variable
+        return f"{self.variable} if REP not in {self.variable} else first({self.variable})"
 
 
 class CodeWriter:
@@ -73,6 +75,7 @@ class CodeWriter:
         self.module, self.frame = module, frame
         self.lines: list[str] = []
         self._depth, self._count = 1, 0
+        self._deletions: set[tuple[int, str, str]] = set()
 
     def add(self, *lines: str) -> None:
         """Add lines at the present depth."""
@@ -113,18 +116,25 @@ class CodeWriter:
     def each(self, number: int, target: Target, register: str) -> Iterator[str]:
         """A loop over the valued repetitions of a field; a field that is ``""`` deletes."""
         variable, raw = self.variable("x"), self.variable("x")
-        with self.block(f"if n > {number} and ({raw} := f[{number}]):"):
+        with self.block(f"if ({raw} := f[{number}]):"):
             if target.deletes:
-                with self.block(f"if {raw} == NULL:"):
-                    self.add(f"d.append({self.module.constants.text(register)})")
+                self._delete(f"{raw} == NULL", register)
             plain = f"for {variable} in {raw}.split(REP) if REP in {raw} else ({raw},):"
             traced = f"for i_{variable}, {variable} in enumerate({raw}.split(REP), 1):"
-            with self.block(traced if self.module.traced else plain):
-                with self.block(f"if not {variable} or {variable} == NULL:"):
-                    self.add("continue")
+            with (
+                self.block(traced if self.module.traced else plain),
+                self.block(f"if {variable} and {variable} != NULL:"),
+            ):
                 self.frame.loops[number] = variable
                 yield variable
                 del self.frame.loops[number]
+
+    def split(self, base: str, variable: str, addresses: Iterable[Address]) -> None:
+        """Cut a text into components once, where several of them are read."""
+        if sum(address.component > 0 for address in addresses) > 1:
+            name = self.variable("c")
+            self.add(f"{name} = {variable}")
+            self.frame.parts[base] = name
 
     @contextmanager
     def narrow(self, address: Address, variable: str) -> Iterator[str]:
@@ -150,7 +160,7 @@ class CodeWriter:
             with self.conditional(write):
                 yield from self._first_of(row.source)
         elif row.pick and self.own(row.source[0]):
-            yield from self._picked(write)
+            yield from self._picked(write, target, register)
         elif self.own(row.source[0]) and row.source[0].field not in self.frame.loops:
             yield from self._field(write, target, register)
         else:
@@ -166,18 +176,23 @@ class CodeWriter:
             yield Raw(variable, self.frame.location(address), self.frame.separator(address), repeats=outside)
 
     def _field(self, write: plan.Write, target: Target, register: str) -> Iterator[Raw]:
-        address, raw = write.row.source[0], self.variable("x")
-        condition = self.holds(write)
-        test = f"if n > {address.field} and ({raw} := f[{address.field}]){f' and {condition}' if condition else ''}:"
+        address, raw, condition = write.row.source[0], self.variable("x"), self.holds(write)
         place, separator = self.frame.location(address), self.frame.separator(address)
-        with self.block(test):
-            opening = f"if {raw} != NULL:"
-            if target.deletes and write.default is None:
-                with self.block(f"if {raw} == NULL:"):
-                    self.add(f"d.append({self.module.constants.text(register)})")
-                opening = "else:"
-            with self.block(opening):
-                narrow = _narrowed(raw, address)
+        deletes = target.deletes and write.default is None
+        narrow = self._narrowed(f"f[{address.field}]", address)
+        also = f" and {condition}" if condition else ""
+        if address.component and f"f[{address.field}]" in self.frame.parts:
+            if deletes and (address.field, register, condition) not in self._deletions:
+                self._deletions.add((address.field, register, condition))
+                self._delete(f"f[{address.field}] == NULL{also}", register)
+            with self.block(f"if ({raw} := {narrow}){also}:"):
+                yield Raw(raw, place, separator)
+            return
+        with self.block(f"if ({raw} := f[{address.field}]){also}:"):
+            if deletes:
+                self._delete(f"{raw} == NULL", register)
+            with self.block("else:" if deletes else f"if {raw} != NULL:"):
+                narrow = self._narrowed(raw, address)
                 if narrow == raw:
                     yield Raw(raw, place, separator, repeats=True)
                     return
@@ -185,22 +200,32 @@ class CodeWriter:
                 with self.block(f"if ({variable} := {narrow}):"):
                     yield Raw(variable, place, separator)
 
-    def _picked(self, write: plan.Write) -> Iterator[Raw]:
+    def _delete(self, test: str, register: str) -> None:
+        with self.block(f"if {test}:"):
+            self.add(f"d.append({self.module.constants.text(register)})")
+
+    def _picked(self, write: plan.Write, target: Target, register: str) -> Iterator[Raw]:
         address, variable = write.row.source[0], self.variable("x")
-        raw = self.frame.fields.format(address.field)
-        last = write.row.pick == "last"
+        raw, last = f"reps(f[{address.field}])", write.row.pick == "last"
         if self.module.traced:
-            numbered = f"enumerate(reps({raw}), 1)"
+            numbered = f"enumerate({raw}, 1)"
             line = f"for i_{variable}, {variable} in {f'reversed(list({numbered}))' if last else numbered}:"
         else:
-            line = f"for {variable} in {f'reversed(reps({raw}))' if last else f'reps({raw})'}:"
-        self.frame.loops[address.field] = variable
-        with self.block(line), self.block(f"if {variable} and {variable} != NULL:"):
-            with self.conditional(write), self.narrow(address, variable) as narrow:
+            line = f"for {variable} in {f'reversed({raw})' if last else raw}:"
+        with self.block(f"if f[{address.field}]:"):
+            if target.deletes and write.default is None:
+                self._delete(f"f[{address.field}] == NULL", register)
+            self.frame.loops[address.field] = variable
+            with (
+                self.block(line),
+                self.block(f"if {variable} and {variable} != NULL:"),
+                self.conditional(write),
+                self.narrow(address, variable) as narrow,
+            ):
                 yield Raw(narrow, self.frame.location(address), self.frame.separator(address))
                 with self.block("if v is not None:"):
                     self.add("break")
-        del self.frame.loops[address.field]
+            del self.frame.loops[address.field]
 
     def _first_of(self, addresses: tuple[Address, ...]) -> Iterator[Raw]:
         variable = self.variable("x")
@@ -232,10 +257,11 @@ class CodeWriter:
         with self.block(test):
             yield Raw(variable, self.frame.location(addresses[0]), decoded=True)
 
-
-def _narrowed(raw: str, address: Address) -> str:
-    """The part of a field that an address names, from the field's variable."""
-    text = f"rep({raw}, {address.repetition})" if address.repetition else raw
-    if address.component:
-        text = f"part({text}, COMP, {address.component})"
-    return f"part({text}, SUB, {address.subcomponent})" if address.subcomponent else text
+    def _narrowed(self, raw: str, address: Address) -> str:
+        """The part of a field that an address names, from the field's variable."""
+        if address.component and not address.repetition and f"f[{address.field}]" in self.frame.parts:
+            return self.frame.raw(address)
+        text = f"rep({raw}, {address.repetition})" if address.repetition else raw
+        if address.component:
+            text = f"part({text}, COMP, {address.component})"
+        return f"part({text}, SUB, {address.subcomponent})" if address.subcomponent else text

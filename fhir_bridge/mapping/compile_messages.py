@@ -68,18 +68,22 @@ class _MessageWriter(CodeWriter):
         self.frame = Frame(name, is_segment=True)
         if row.each:
             with self.block(f'for s in g.get("{name}", ()):'):
-                self.add("f = s.fields")
+                self.add(self._fields("s"))
                 self._one(part)
             return
         self.add(f's = g.get("{name}")')
         with self.block("if s:"):
-            self.add("f = s[0].fields")
+            self.add(self._fields("s[0]"))
             if part.row.make is not None:
                 self._repeated()
             self._one(part)
         if row.required:
             with self.block("else:"):
                 self.add(f'raise Untranslatable("missing-segment", "{name}")')
+
+    def _fields(self, segment: str) -> str:
+        """Reads a segment's fields, with empty ones after the last, so that no row need ask how many were sent."""
+        return f"f = t.padded({segment}.fields, PAD)" if self.module.traced else f"f = padded({segment}.fields)"
 
     def _repeated(self) -> None:
         with self.block("if len(s) > 1:"):
@@ -93,7 +97,6 @@ class _MessageWriter(CodeWriter):
         if when is None:
             self._do(part)
             return
-        self.add("n = len(f)")
         with self.block(f"if {self.frame.holds(when.condition, self.module.constants)}:"):
             self._do(part)
 
@@ -107,7 +110,7 @@ class _MessageWriter(CodeWriter):
         assert part.key is not None
         variable = _variable(part.row.name.text) if part.row.name else "r"
         key = key_expression(part.key, part.type, OneFrame(self.frame), self.module)
-        self.add("n = len(f)", f"key = {key}")
+        self.add(f"key = {key}")
         with self.block("if key:"):
             self.add(f'{variable} = new("{part.type}", key, {part.needs!r})', f"{variable}.origin = f")
             self.add(f"made.append({variable})")

@@ -1,22 +1,25 @@
 """Maps as Python functions: straight-line code that reads fields and writes one FHIR object, plain or traced.
 
-A segment map becomes ``NAME(o, d, f, g)``: writes into the resource `o`, notes deletions in `d`, reads the fields `f` and
-the segments `g` of the message. A data type map becomes ``NAME(o, w, s, k)``: writes into `o` what the text `w`, divided
-by `s`, says, and gives it back or None; `k` is the feed's authority. Traced, both also get `p`, the FHIR path of `o`, and
-data type maps `l`, the place of `w`. Messages are `compile_messages`' work.
+A segment map becomes ``NAME(o, d, f, g)``: writes into the resource `o`, notes deletions in `d`, reads the fields `f`
+and the segments `g` of the message. A data type map becomes ``NAME(o, w, s, k)``: writes into `o` what the text `w`,
+divided by `s`, says, and gives it back or None; `k` is the feed's authority. Traced, both also get `p`, the FHIR path
+of `o`, and data type maps `l`, the place of `w`. Messages are `compile_messages`' work.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.mapping import plan
 from fhir_bridge.mapping.check_rows import writes_of
 from fhir_bridge.mapping.compile_code import Module, Raw, Target
-from fhir_bridge.mapping.compile_values import ValueWriter
+from fhir_bridge.mapping.compile_values import ValueWriter, reads_of
 from fhir_bridge.mapping.nodes import python_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fhir_bridge.mapping.definitions import FhirElement
 
 
@@ -30,12 +33,15 @@ class _MapWriter(ValueWriter):
         traced, branch = self.module.traced, self.map.branch
         if self.map.is_segment:
             arguments = ["o", "d", "f", "g", *(["p"] if traced else []), *(f"a_{python_name(name)}" for name in names)]
-            self.add("n = len(f)", *(["l = (t.at(f),)"] if traced else []))
+            self.add(*(["l = (t.at(f),)"] if traced else []))
         else:
             arguments = ["o", "w", "s", "k", *(["p", "l"] if traced else [])]
             self.add("c = w.split(s)", "n = len(c)")
         writes = [write for member in branch.members for write in writes_of(member)]
-        self.add(*self.frame.hoist([write.row for write in writes], _looping(branch)))
+        looping = _looping(branch)
+        if self.map.is_segment:
+            self._split_fields(writes, looping)
+        self.add(*self.frame.hoist([write.row for write in writes], looping))
         self._ignore()
         target = Target("o", "p", deletes=self.map.is_segment)
         if self.map.is_resource:
@@ -46,6 +52,13 @@ class _MapWriter(ValueWriter):
         self.add("return o")
         function = f"def {self.map.function}({', '.join(arguments)}):\n" + "\n".join(self.lines) + "\n"
         return "\n".join([*self.beside, function])
+
+    def _split_fields(self, writes: list[plan.Write], looping: set[int]) -> None:
+        """Fields of which several components are read, outside of loops, are cut once."""
+        addresses = [address for write in writes for address in reads_of(write) if self.own(address)]
+        for number in sorted({address.field for address in addresses} - looping):
+            cut = f"f[{number}].split(REP, 1)[0].split(COMP)"
+            self.split(f"f[{number}]", cut, (a for a in addresses if a.field == number))
 
     def _ignore(self) -> None:
         if not self.module.traced:
@@ -88,17 +101,34 @@ class _MapWriter(ValueWriter):
 
     def _child(self, branch: plan.Branch, target: Target, element: FhirElement) -> None:
         inner = Target(self.variable("o"), self.variable("p"), _register(target, element), target.deletes)
-        self.add(f'{inner.name} = {target.name}.get("{element.name}") or {{}}')
-        if self.module.traced:
-            self.add(f'{inner.path} = {target.path} + ".{element.name}"')
-        self._fill(branch, inner, f'{target.name}["{element.name}"] = {inner.name}')
+        with self._guarded(branch):
+            self.add(f'{inner.name} = {target.name}.get("{element.name}") or {{}}')
+            if self.module.traced:
+                self.add(f'{inner.path} = {target.path} + ".{element.name}"')
+            self._fill(branch, inner, f'{target.name}["{element.name}"] = {inner.name}')
+
+    @contextmanager
+    def _guarded(self, branch: plan.Branch) -> Iterator[None]:
+        """A block that is skipped where the one field that an object takes all from is empty."""
+        rows = [write.row for member in branch.members for write in writes_of(member) if write.sourced]
+        fields = {row.source[0].field if len(row.source) == 1 and self.own(row.source[0]) else 0 for row in rows}
+        number = next(iter(fields)) if len(fields) == 1 else 0
+        if number and number not in self.frame.loops:
+            with self.block(f"if f[{number}]:"):
+                yield
+        else:
+            yield
 
     def _slot(self, branch: plan.Branch, target: Target, name: str, number: int) -> None:
         register = _slot_register(branch, target, name)
         if not number or number in self.frame.loops:
-            self._slot_once(branch, target, name, register)
+            with self._guarded(branch):
+                self._slot_once(branch, target, name, register)
             return
-        with self.each(number, target, register):
+        with self.each(number, target, register) as variable:
+            writes = [write for member in branch.members for write in writes_of(member)]
+            addresses = [a for write in writes for a in reads_of(write) if self.own(a) and a.field == number]
+            self.split(variable, f"{variable}.split(COMP)", addresses)
             self._slot_once(branch, target, name, register)
 
     def _slot_once(self, branch: plan.Branch, target: Target, name: str, register: str) -> None:
@@ -167,6 +197,8 @@ class _MapWriter(ValueWriter):
                     self.add(self.wrote(write, path, "None"))
                 self.add(put.replace("(v)", f"({self.module.constants.literal(write.literal)})"))
         elif self._loops(write):
+            if self._all_at_once(write, target, name):
+                return
             address = write.row.source[0]
             each = self.each(address.field, target, target.register or name)
             with each as variable, self.conditional(write), self.narrow(address, variable) as narrow:
@@ -175,6 +207,24 @@ class _MapWriter(ValueWriter):
         else:
             with self.source(write, target, target.register or name) as raw:
                 self.put(write, raw, path, put)
+
+    def _all_at_once(self, write: plan.Write, target: Target, name: str) -> bool:
+        """In plain code, a field whose repetitions all become objects, come what may, is remembered whole."""
+        row = write.row
+        if self.module.traced or row.when or row.source[0].component or write.key:
+            return False
+        convert = self.convert(write, Raw("x", ""))
+        if not convert.endswith("(x)") or not convert.startswith("M"):
+            return False
+        memory = self.module.constants.bind("M", "memo", "all", convert[:-3], "COMP")
+        number, variable = row.source[0].field, self.variable("x")
+        with self.block(f"if ({variable} := f[{number}]):"):
+            if target.deletes:
+                with self.block(f"if {variable} == NULL:"):
+                    self.add(f"d.append({self.module.constants.text(target.register or name)})")
+            with self.block(f"if (v := {memory}({variable})):"):
+                self.add(f'{target.name}["{name}"] = {target.name}["{name}"] + v if "{name}" in {target.name} else v')
+        return True
 
     def _loops(self, write: plan.Write) -> bool:
         """Whether a row with [] takes every repetition of a field of this segment."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fhir_bridge.mapping import conditions, lookup, plan
 from fhir_bridge.mapping.check_codes import unmapped_mode
+from fhir_bridge.mapping.check_rows import writes_of
 from fhir_bridge.mapping.compile_code import CodeWriter, Module, Raw
 from fhir_bridge.mapping.expressions import Frame
 from fhir_bridge.mapping.nodes import Address, python_name
@@ -34,7 +35,7 @@ class ValueWriter(CodeWriter):
         traced = self.module.traced
         if traced:
             self.add(f"q = {path}")
-        self.add(f"v = {self._convert(write, raw)}")
+        self.add(f"v = {self.convert(write, raw)}")
         if traced:
             with self.block("if trouble:"):
                 self.add(f"t.warn({raw.place})")
@@ -53,17 +54,19 @@ class ValueWriter(CodeWriter):
         others += row.display if self.map.is_segment else ()
         mine = [a for a in others if a.field or a.container == self.map.source]
         places = "".join(f"{self.frame.location(address)}, " for address in dict.fromkeys(mine))
-        return f"t.wrote({path}, {self.module.row(self.map.name, write)}, {place or None}, ({places}), {self._reach(write)!r})"
+        number = self.module.row(self.map.name, write)
+        return f"t.wrote({path}, {number}, {place or None}, ({places}), {self._reach(write)!r})"
 
     def _reach(self, write: plan.Write) -> str:
-        """What of its source a row takes: its first part, the whole of it, or nothing itself, since another map does."""
+        """What of its source a row takes: its first part, the whole, or nothing itself, since another map does."""
         if not write.sourced or write.row.resource is not None:
             return "none"
         if write.using in self.module.maps:
             return "part" if write.table else "through"
         return "whole" if write.using else "part"
 
-    def _convert(self, write: plan.Write, raw: Raw) -> str:
+    def convert(self, write: plan.Write, raw: Raw) -> str:
+        """The expression of a row's value; None when it has none."""
         row, kind = write.row, write.element.type
         if row.resource is not None:
             return f"reference({raw.variable})"
@@ -150,10 +153,46 @@ class ValueWriter(CodeWriter):
         arguments = ["w", "s", *(["f", "g"] if outside else []), *(["l"] if traced else [])]
         self.beside.append(f"def {name}({', '.join(arguments)}):\n    " + "\n    ".join(body) + "\n")
         values = [raw.single, raw.separator, *(["f", "g"] if outside else []), *([raw.place] if traced else [])]
-        if outside or traced or not self.map.is_segment:
-            return f"{name}({', '.join(values)})"
-        memory = self.module.constants.bind("M", "memo", "make", name, raw.separator)
-        return f"{memory}({raw.single})"
+        call = f"{name}({', '.join(values)})"
+        if traced or not self.map.is_segment:
+            return call
+        if not outside:
+            memory = self.module.constants.bind("M", "memo", "make", name, raw.separator)
+            return f"{memory}({raw.single})"
+        fields = self._fields_of(using, [*addresses_of(write.key), *write.row.display])
+        if fields is None:
+            return call
+        memory = self.module.constants.bind("M", "memo", "fields", name, raw.separator)
+        texts = ", ".join(f"f[{number}]" for number in fields)
+        return f"{memory}(({raw.variable}, {texts},), {', '.join(values)})"
+
+    def _fields_of(self, using: plan.MapPlan, others: list[Address]) -> list[int] | None:
+        """The fields of this segment that make a resource what it is; None if it depends on more than those."""
+        writes = [write for member in using.branch.members for write in writes_of(member)]
+        if any(write.key is not None for write in writes):
+            return None
+        addresses = [address for write in writes for address in reads_of(write)] if using.is_segment else []
+        addresses += [address for address in others if address.field]
+        if any(address.container != self.map.source for address in addresses):
+            return None
+        return sorted({address.field for address in addresses})
+
+
+def reads_of(write: plan.Write) -> list[Address]:
+    """Every address that a row reads, but for those of keys and displays."""
+    row = write.row
+    found = [*row.source, *(part for part in row.template if isinstance(part, Address))]
+    found += conditions.addresses(row.when.condition) if row.when else []
+    return found + ([row.plus.address] if row.plus else [])
+
+
+def addresses_of(key: plan.Key | None) -> list[Address]:
+    """Every address that a key reads."""
+    if key is None:
+        return []
+    if isinstance(key, plan.ComposedKey):
+        return [part.address for part in key.parts if isinstance(part, plan.Typed)]
+    return [key.source.address, *addresses_of(key.otherwise)]
 
 
 class _KeyFrames:
@@ -162,7 +201,7 @@ class _KeyFrames:
     def __init__(self, using: plan.MapPlan, here: plan.MapPlan, source: Address, *, traced: bool) -> None:
         self._inner = Frame(using.source, is_segment=False)
         loops = {source.field: "w"} if here.is_segment and not source.component else {}
-        self._outer = Frame(here.source, is_segment=True, loops=loops, fields="at(f, {0})")
+        self._outer = Frame(here.source, is_segment=True, loops=loops)
         self._using, self._source, self._traced = using, source, traced
         self.outside = False
 
@@ -189,8 +228,9 @@ class OneFrame:
 def key_expression(key: plan.Key, type_name: str, frames: _KeyFrames | OneFrame, module: Module) -> str:
     """A business key as an expression; '' when the message does not say it."""
     if isinstance(key, plan.ComposedKey):
-        parts = [_key_part(part, frames) for part in key.parts]
-        return f'compose("{type_name}", {", ".join(parts)})'
+        owners = "".join(f"a_{python_name(part)}, " for part in key.parts if isinstance(part, str))
+        texts = "".join(f"{_key_text(part, frames)}, " for part in key.parts if isinstance(part, plan.Typed))
+        return f'compose("{type_name}", ({owners}), ({texts}))'
     address, frame = key.source.address, frames.of(key.source.address)
     prefer, authority = module.constants.text(key.prefer), module.constants.authority(type_name)
     separator = frame.separator(address)
@@ -201,9 +241,7 @@ def key_expression(key: plan.Key, type_name: str, frames: _KeyFrames | OneFrame,
     return f"({text} or {key_expression(key.otherwise, type_name, frames, module)})"
 
 
-def _key_part(part: plan.Typed | str, frames: _KeyFrames | OneFrame) -> str:
-    if isinstance(part, str):
-        return f"a_{python_name(part)}"
+def _key_text(part: plan.Typed, frames: _KeyFrames | OneFrame) -> str:
     frame = frames.of(part.address)
     if part.datatype == "HD":
         return f'(authority({frame.raw(part.address)}, {frame.separator(part.address)}) or "")'

@@ -1,6 +1,7 @@
 """What the mapping compiler needs to know from outside, as protocols: FHIR's elements, HL7's fields, and a message.
 
-adapters.fhir, adapters.hl7v2 and its ER7 view satisfy them by shape; wiring puts them in. Nothing is read or parsed here.
+adapters.fhir, adapters.hl7v2 and its ER7 view satisfy them by shape; wiring puts them in. Nothing is read or parsed
+here.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One mistake in a mapping: where, what was found, what was expected, and the nearest right name if there is one."""
+    """One mistake in a mapping: where, what was found, what was expected, and the nearest right name if any."""
 
     at: Position
     found: str

@@ -42,49 +42,56 @@ class Constants:
         return self.bind("A", "authority", type_name)
 
     def literal(self, value: Any) -> str:
-        """An expression for a JSON value, a new one each time it is evaluated."""
-        if isinstance(value, bool | int | float):
-            return repr(value)
-        return self.text(value) if isinstance(value, str) else f"loads({self.bind('K', 'json', value)})"
+        """An expression for a JSON value, a new one each time it is evaluated. Keys are names of FHIR elements."""
+        if isinstance(value, dict):
+            return "{" + ", ".join(f"{json.dumps(key)}: {self.literal(part)}" for key, part in value.items()) + "}"
+        if isinstance(value, list):
+            return f"[{', '.join(map(self.literal, value))}]"
+        return self.text(value) if isinstance(value, str) else repr(value)
 
 
 @dataclass(slots=True)
 class Frame:
     """Where code stands: what its addresses are read from.
 
-    In a segment (`is_segment`) that is ``f`` with ``n`` fields and ``g``, the message's segments; in a data type ``w``, the whole
-    text, and ``c`` with ``n`` components. `loops` has the variable of the repetition at hand for a field; `hoisted` what
-    was read before.
+    In a segment (`is_segment`) that is ``f``, its fields, and ``g``, the message's segments; in a data type
+    ``w``, the whole text, and ``c`` with ``n`` components. `loops` has the variable of the repetition at hand for a
+    field; `hoisted` what was read before.
     """
 
     container: str
     is_segment: bool
     loops: dict[int, str] = field(default_factory=dict)
     hoisted: dict[str, str] = field(default_factory=dict)
-    fields: str = '(f[{0}] if n > {0} else "")'
-    """How a field of the own segment is read."""
+    parts: dict[str, str] = field(default_factory=dict)
+    """The list of components of a raw text (its expression), where several are read."""
 
     def raw(self, address: Address) -> str:
-        """The raw text at an address: a whole field with its repetitions, a component of one repetition; '' when absent."""
-        expression = self._raw(address)
-        return self.hoisted.get(expression, expression)
+        """The raw text at an address: a whole field with repetitions, a component of one repetition; '' when absent."""
+        text, guard = self._raw(address)
+        return f'({text} if {guard} else "")' if guard else text
 
-    def _raw(self, address: Address) -> str:
+    def _raw(self, address: Address) -> tuple[str, str]:
+        """The expression, and what must be valued for it to be worth while, '' for nothing."""
+        if (address.container, address.field, address.component) == ("MSH", 9, 2):
+            return "EVENT", ""
         if not address.field:
-            return self._inside(address)
-        if address.container != self.container or not self.is_segment:
-            base = f'field(g, "{address.container}", {address.field})'
-        elif address.field in self.loops and not address.repetition:
-            base = self.loops[address.field]
-        else:
-            base = self.fields.format(address.field)
+            return self._inside(address), ""
+        own = address.container == self.container and self.is_segment
+        base = f'field(g, "{address.container}", {address.field})' if not own else f"f[{address.field}]"
+        if own and address.field in self.loops and not address.repetition:
+            base, own = self.loops[address.field], False
+        guard = base if own and (address.repetition or address.component) else ""
         if address.repetition:
             base = f"rep({base}, {address.repetition})"
-        if address.component:
+        if address.component and base in self.parts:
+            listed = self.parts[base]
+            base, guard = f'({listed}[{address.component - 1}] if len({listed}) >= {address.component} else "")', ""
+        elif address.component:
             base = f"part({base}, COMP, {address.component})"
         if address.subcomponent:
             base = f"part({base}, SUB, {address.subcomponent})"
-        return base
+        return base, guard
 
     def _inside(self, address: Address) -> str:
         if not address.component:
@@ -94,11 +101,16 @@ class Frame:
 
     def text(self, address: Address) -> str:
         """The decoded text at an address."""
-        expression = f"text({self.raw(address)})"
+        raw, guard = self._raw(address)
+        if raw == "EVENT":
+            return raw
+        if not guard and raw.startswith("f["):
+            guard = raw
+        expression = f'(text({raw}) if {guard} else "")' if guard else f"text({raw})"
         return self.hoisted.get(expression, expression)
 
     def location(self, address: Address) -> str:
-        """Traced code's name of a place: (segment index, field, repetition, component, sub-component), cut at the end."""
+        """Traced code's place: (segment index, field, repetition, component, sub-component), cut at the end."""
         if not address.field:
             numbers = [number for number in (address.component, address.subcomponent) if number]
             return f"({', '.join(['*l', *map(str, numbers)])},)"
@@ -120,7 +132,8 @@ class Frame:
         """A condition as an expression."""
         match condition:
             case Valued(address):
-                return f"valued({self.raw(address)})"
+                expression = f"valued({self.raw(address)})"
+                return self.hoisted.get(expression, expression)
             case In(address, values):
                 return self._in(address, values - {""}, constants)
             case Measure(address, what, comparison, number):
@@ -140,20 +153,13 @@ class Frame:
 
     def hoist(self, rows: Iterable[Row], looping: set[int]) -> list[str]:
         """Lines that read once what several conditions ask for, outside of any loop."""
-        counts: dict[str, int] = {}
-        for row in rows:
-            for expression in self._asked(row.when.condition, looping) if row.when else ():
-                counts[expression] = counts.get(expression, 0) + 1
+        asked = [expression for row in rows if row.when for expression in self._asked(row.when.condition, looping)]
         lines = []
-        for expression, count in sorted(counts.items(), key=lambda item: item[0].startswith("text(")):
-            if count > 1:
+        for expression in dict.fromkeys(asked):
+            if asked.count(expression) > 1 and expression != "EVENT":
                 name = f"h{len(self.hoisted)}"
-                inner = expression[5:-1]
-                source = f"text({self.hoisted[inner]})" if inner in self.hoisted else expression
-                lines.append(f"{name} = {source}")
+                lines.append(f"{name} = {expression}")
                 self.hoisted[expression] = name
-                if source != expression:
-                    self.hoisted[source] = name
         return lines
 
     def _asked(self, condition: Condition, looping: set[int]) -> list[str]:
@@ -161,9 +167,10 @@ class Frame:
             case Not(part):
                 return self._asked(part, looping)
             case All(parts) | AnyOf(parts):
-                return [expression for part in parts for expression in self._asked(part, looping)]
+                return [asked for part in parts for asked in self._asked(part, looping)]
             case Valued(address) | In(address, _) | Measure(address, _, _, _):
                 if address.field in looping and address.container == self.container:
                     return []
-                raw = self._raw(address)
-                return [f"text({raw})"] if isinstance(condition, In) else [raw]
+                if isinstance(condition, Measure) and condition.what == "COUNT":
+                    return []
+                return [f"valued({self.raw(address)})" if isinstance(condition, Valued) else self.text(address)]

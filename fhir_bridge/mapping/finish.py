@@ -1,16 +1,18 @@
-"""Puts together what a message's resources assert: one for each id, none that lacks a required element, no loose reference.
+"""Puts together what a message's resources assert: one for each id, none that lacks a required element.
 
-Works on the drafts that compiled code made; pure but for the drafts themselves, which are used up.
+References to what is left out go too. Works on the drafts that compiled code made, and uses them up.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from fhir_bridge.record.assertion import Assertion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from fhir_bridge.mapping.runtime import Draft
 
@@ -18,47 +20,58 @@ if TYPE_CHECKING:
 def finish(drafts: list[Draft], incomplete: Callable[[Draft], None]) -> list[Draft]:
     """The drafts that stand, each id once, in the order they were made; `incomplete` hears of those that do not."""
     kept: dict[str, Draft] = {}
+    whole = True
     for draft in drafts:
         known = kept.get(draft.id)
         if known is None:
             kept[draft.id] = draft
-        else:
-            _merge(known, draft)
-    dropped = _lacking(kept.values())
-    while dropped:
-        for draft in dropped:
-            incomplete(draft)
-            del kept[draft.id]
-        gone = {draft.ref for draft in dropped}
-        for draft in kept.values():
-            _forget(draft.resource, gone)
-        dropped = _lacking(kept.values())
-    return list(kept.values())
+        elif known is not draft and (not known.kept or known.kept != draft.kept):
+            kept[draft.id] = _merged(known.fresh(), draft.fresh())
+        if draft.needs and whole:
+            whole = not _lacks(draft)
+    return list(kept.values()) if whole else _without(kept, incomplete)
 
 
 def assertion(draft: Draft) -> Assertion:
     """What a finished draft asserts."""
+    if draft.kept:
+        return Assertion(orjson.loads(draft.kept), draft.key)
     if not draft.deleted:
         return Assertion(draft.resource, draft.key)
     deleted = tuple(name for name in dict.fromkeys(draft.deleted) if not _states(draft.resource, name))
     return Assertion(draft.resource, draft.key, deleted)
 
 
-def _lacking(drafts: Iterable[Draft]) -> list[Draft]:
-    return [
-        draft
-        for draft in drafts
-        if draft.needs and not all(any(name in draft.resource for name in names) for names in draft.needs)
-    ]
+def _lacks(draft: Draft) -> bool:
+    resource = draft.resource
+    for names in draft.needs:
+        for name in names:
+            if name in resource:
+                break
+        else:
+            return True
+    return False
 
 
-def _merge(into: Draft, other: Draft) -> None:
-    """Joins a second draft of one id: what the first one says stays, lists get what they have not."""
-    if into.resource == other.resource and not other.deleted:
-        return
+def _without(drafts: dict[str, Draft], incomplete: Callable[[Draft], None]) -> list[Draft]:
+    """The drafts without those that lack something, which may make others lack something."""
+    kept = {draft.id: draft.fresh() for draft in drafts.values()}
+    while dropped := [draft for draft in kept.values() if _lacks(draft)]:
+        for draft in dropped:
+            incomplete(draft)
+            del kept[draft.id]
+        gone = {draft.ref for draft in dropped}
+        for draft in kept.values():
+            _forget(draft.resource, gone)
+    return list(kept.values())
+
+
+def _merged(into: Draft, other: Draft) -> Draft:
+    """Two drafts of one id as one: what the first one says stays, lists get what they have not."""
     _join(into.resource, other.resource)
     into.deleted += other.deleted
     into.needs = into.needs or other.needs
+    return into
 
 
 def _join(into: dict[str, Any], other: dict[str, Any]) -> None:
@@ -71,7 +84,7 @@ def _join(into: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 def _states(resource: dict[str, Any], register: str) -> bool:
-    """Whether a resource says something of a register: ``name``, ``period.end``, ``extension|url``, ``participant|code``."""
+    """Whether a resource says something of a register: ``name``, ``period.end``, ``extension|url``."""
     name, _, url = register.partition("|")
     if url:
         members = resource.get(name, [])
@@ -86,7 +99,7 @@ def _codes(concepts: Any) -> set[str]:
 
 
 def _forget(value: dict[str, Any], gone: set[str]) -> bool:
-    """Takes references to dropped resources out; a list element that held one goes with it. True if `value` held one."""
+    """Takes out references to dropped resources, and list elements that held one. True if `value` held one."""
     held = False
     for name, part in list(value.items()):
         if isinstance(part, dict):

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 _KINDS = ("message", "map", "codes")
 _MAP_NAME = re.compile(r"([A-Z][A-Z0-9]{1,2})\[([A-Z][A-Za-z]*(?:\.[a-z][A-Za-z]*)*)\]")
 _SEGMENT_KEYS = (
-    "segment", "as", "each", "make", "into", "using", "key", "set", "rows", "when", "required", "merged_into", "ignore", "note",
+    "segment", "as", "each", "make", "into", "using", "key", "set", "rows", "when", "required", "merged_into",
+    "ignore", "note",
 )  # fmt: skip
 _TRIGGER = re.compile(r"[A-Z][A-Z0-9]{2}\^[A-Z][A-Z0-9]{2}")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -202,7 +203,7 @@ class _Document(RowReader):
             make=self._optional(keys, "make", self.text),
             into=self._optional(keys, "into", self.text),
             using=self._optional(keys, "using", self.text),
-            key=self._optional(keys, "key", self.key),
+            key=self.key(keys["key"]) if "key" in keys else None,
             rows=self._set_rows(keys.get("set")) + self.rows(keys.get("rows")),
             when=self._optional(keys, "when", self.condition),
             required=self.flag(keys.get("required")),

@@ -1,6 +1,7 @@
 """Reads the rows of maps and messages: what their keys may be, and which of them go together.
 
-Apart from `load`, which reads whole documents of rows. Names of fields, elements, maps and code tables are not looked up.
+Apart from `load`, which reads whole documents of rows. Names of fields, elements, maps and code tables are not looked
+up.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ ROW_KEYS = (
     "from", "template", "value", "to", "using", "codes", "when", "default", "pick", "plus", "make", "key", "display",
     "resource", "ignore", "note",
 )  # fmt: skip
+_GO_TOGETHER = {"key": "make", "display": "make", "pick": "from", "plus": "from", "join": "from", "make": "from"}
 _SOURCES = ("from", "template", "value", "resource")
 _UNITS = {"seconds": 1, "minutes": 60, "hours": 3600}
 _STEP = re.compile(r"(_?[a-z][A-Za-z0-9]*)(?:\[([A-Za-z0-9_-]*)\])?")
@@ -59,35 +61,27 @@ class RowReader(Reader):
         sources = [key for key in _SOURCES if key in keys]
         if len(sources) != 1 and len(self._problems) == before:
             self.problem(node, " and ".join(sources) or "no source", "exactly one of from, template, value or resource")
-        for key, other in (
-            ("key", "make"),
-            ("display", "make"),
-            ("pick", "from"),
-            ("plus", "from"),
-            ("join", "from"),
-            ("make", "from"),
-            ("to", ""),
-        ):
-            if (key in keys) != (key == "to") and (key == "to" or other not in keys):
-                self.problem(
-                    node, f"a row {'with' if key in keys else 'without'} {key}", f"the key {other or 'to'} as well"
-                )
+        if "to" not in keys:
+            self.problem(node, "a row without to", "the FHIR element that it writes, or ignore")
+        for key, other in _GO_TOGETHER.items():
+            if key in keys and other not in keys:
+                self.problem(node, f"a row with {key}", f"the key {other} as well")
         row = Row(
             at=self.at(node),
             source=self.addresses(keys["from"]) if "from" in keys else (),
             template=self._optional(keys, "template", self.template) or (),
-            value=self._optional(keys, "value", self.literal),
+            value=self.literal(keys["value"]) if "value" in keys else None,
             resource=self._optional(keys, "resource", self.text),
             to=self._optional(keys, "to", self.path),
             using=self._optional(keys, "using", self.text),
             codes=self._optional(keys, "codes", self.text),
             when=self._optional(keys, "when", self.condition),
-            default=self._optional(keys, "default", self.default),
+            default=self.default(keys["default"]) if "default" in keys else None,
             pick=self.choice(keys.get("pick"), ("first", "last"), "which repetition"),
             plus=self._optional(keys, "plus", self.plus),
             join=self.literal_text(keys["join"]) if "join" in keys else None,
             make=self._optional(keys, "make", self.text),
-            key=self._optional(keys, "key", self.key),
+            key=self.key(keys["key"]) if "key" in keys else None,
             display=self.addresses(keys["display"]) if "display" in keys else (),
         )
         return row if len(self._problems) == before else None

@@ -1,6 +1,7 @@
-"""YAML nodes as scalars, lists and mappings with known keys; each mistake of form becomes a problem, and reading goes on.
+"""YAML nodes as scalars, lists and mappings with known keys; each mistake of form becomes a problem.
 
-It stands apart from the reading of rows and documents since all of them need it. It knows nothing of the mapping language.
+It stands apart from the reading of rows and documents since all of them need it. It knows nothing of the mapping
+language.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class Reader:
         known = tuple(known)
         found: dict[str, yaml.Node] = {}
         for key, value in self.pairs(node, what):
-            if key.text not in known:
+            if ")" in key.text:
+                self.problem(key.at, f"the key {key.text}", "quotes round a condition that has a comma")
+            elif key.text not in known:
                 self.problem(key.at, f"the key {key.text}", f"a key of {what}: {', '.join(known)}", key.text, known)
             else:
                 found[key.text] = value

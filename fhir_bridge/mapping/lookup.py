@@ -1,6 +1,7 @@
 """Code tables at run time: a function from the text of a code to the value, or the Coding, that it maps to.
 
-Built once for each table and element from plain data, so that a compiled set can be kept as JSON. Nothing is checked here.
+Built once for each table and element from plain data, so that a compiled set can be kept as JSON. Nothing is checked
+here.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def describe(table: CodeTable, mode: str, type_name: str) -> dict[str, Any]:
 
 
 def primitive_lookup(spec: dict[str, Any], text: Lookup, trouble: list[str]) -> Lookup:
-    """A code's value in an element of a primitive type; None when there is none. Trouble is noted as `unmapped-code`."""
+    """A code's value in an element of a primitive type, None without one. Trouble is noted as `unmapped-code`."""
     kind, known = spec["type"], {key: primitive_value(value[0], spec["type"]) for key, value in spec["table"].items()}
     mode, fallback, prefixes = spec["mode"], spec["fallback"], spec["prefixes"]
     is_uri = kind in _URIS
@@ -72,9 +73,11 @@ def primitive_lookup(spec: dict[str, Any], text: Lookup, trouble: list[str]) -> 
 
 def coding_lookup(spec: dict[str, Any], text: Lookup, trouble: list[str]) -> Lookup:
     """A code's Coding, a new one each time; None when the code is unknown and kept as it came, else LEFT_OUT."""
-    known = {key: _coding(*value, spec["to"]) for key, value in spec["table"].items()}
+    known = {
+        key: _coding(code, display, system or spec["to"]) for key, (code, display, system) in spec["table"].items()
+    }
     mode, prefixes = spec["mode"], spec["prefixes"]
-    fixed = _coding(spec["fallback"], "", "", spec["to"]) if mode == "fixed" else None
+    fixed = _coding(spec["fallback"], "", spec["to"]) if mode == "fixed" else None
 
     def look(raw: str) -> Any:
         code = text(raw)
@@ -97,7 +100,7 @@ def coding_lookup(spec: dict[str, Any], text: Lookup, trouble: list[str]) -> Loo
 def concept(
     value: dict[str, Any] | None, mapped: dict[str, Any] | None, code: str, system: str
 ) -> dict[str, Any] | None:
-    """A CodeableConcept from the mapped coding and what the sender wrote: no coding twice, none without what system it has.
+    """A CodeableConcept from the mapped coding and what the sender wrote: no coding twice.
 
     `value` has the mapped coding first, then the sender's; without a sender's coding its plain code stands there.
     """
@@ -126,8 +129,8 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one.get("code") == other.get("code") and one.get("system") == other.get("system")
 
 
-def _coding(code: str, display: str, system: str, default_system: str) -> dict[str, Any]:
-    value = {"system": system or default_system, "code": code, "display": display}
+def _coding(code: str, display: str, system: str) -> dict[str, Any]:
+    value = {"system": system, "code": code, "display": display}
     return {key: part for key, part in value.items() if part}
 
 

@@ -1,4 +1,4 @@
-"""Compiled code bound to one thread, one set of delimiters and one feed's settings: runs a message, gives a Translation.
+"""Compiled code bound to one thread, one set of delimiters and one feed's settings: message in, Translation out.
 
 What compiled code may call is `runtime`'s; which code runs is `translate`'s choice.
 """
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class TranslateContext:
     """What the feed says of its messages.
 
-    `zone` gives an offset to times without one. `authority` is the feed's assigning authority (a namespace or a URI) for
-    identifiers that name none; `authorities` has others for some resource types, as (type, authority).
+    `zone` gives an offset to times without one. `authority` is the feed's assigning authority (a namespace or a URI)
+    for identifiers that name none; `authorities` has others for some resource types, as (type, authority).
     """
 
     namespace: UUID
@@ -77,7 +77,7 @@ class Machine:
         return names
 
     def run(self, message: Message) -> Translation:
-        """What a message asserts; `scope.trouble` tells whether anything could not be read. Raises NotMapped, Untranslatable."""
+        """What a message asserts; `scope.trouble` has what could not be read. Raises NotMapped, Untranslatable."""
         scope = self.scope
         scope.made.clear()
         scope.links.clear()
@@ -90,10 +90,12 @@ class Machine:
                 segments[segment.name] = [segment]
             else:
                 known.append(segment)
-        trigger = self._trigger(segments)
+        code, event = self._event(segments)
+        trigger = f"{code}^{event}"
         spec = self._triggers.get(trigger)
         if spec is None:
             raise NotMapped(trigger)
+        self._functions["EVENT"] = event
         names = self._functions[spec.function](message.segments, segments)
         recorded, occurred = self._times(segments)
         kept = finish(scope.made, self._incomplete)
@@ -102,25 +104,25 @@ class Machine:
             recorded=recorded,
             occurred=occurred,
             assertions=[assertion(draft) for draft in kept],
-            patients=tuple(draft.id for draft in kept if draft.ref.startswith("Patient/")),
+            patients=tuple([draft.id for draft in kept if draft.is_patient]),
             facts=self._facts(spec, names, kept),
             links=self._links(kept),
             complete=frozenset(spec.complete),
             warnings=self._warnings(),
         )
 
-    def _trigger(self, segments: Mapping[str, list[Segment]]) -> str:
-        """MSH-9.1 and 9.2; EVN-1 where a sender leaves the event out of MSH-9. MSH-9.3 is often wrong, and not asked."""
+    def _event(self, segments: Mapping[str, list[Segment]]) -> tuple[str, str]:
+        """MSH-9.1 and 9.2; EVN-1 where a sender leaves the event out of MSH-9. MSH-9.3 is often wrong: not asked."""
         header = segments["MSH"][0].fields if "MSH" in segments else []
         parts = [part.strip() for part in header[9].split(self._component)] if len(header) > 9 else [""]
         event = parts[1] if len(parts) > 1 else ""
         if not event and "EVN" in segments:
             fields = segments["EVN"][0].fields
             event = fields[1].strip() if len(fields) > 1 else ""
-        return f"{parts[0]}^{event}"
+        return parts[0], event
 
     def _times(self, segments: Mapping[str, list[Segment]]) -> tuple[str | None, str | None]:
-        """When it was recorded (EVN-2, else MSH-7), and when it happened (EVN-6); only times with an offset (FOLD 1)."""
+        """When it was recorded (EVN-2, else MSH-7), and when it happened (EVN-6); days alone do not count (FOLD 1)."""
         recorded = self._moment(segments, "EVN", 2) or self._moment(segments, "MSH", 7)
         return recorded, self._moment(segments, "EVN", 6)
 
@@ -155,7 +157,7 @@ class Machine:
     def _incomplete(self, draft: Draft) -> None:
         self.scope.trouble.append("incomplete")
         if self.tracer is not None:
-            place = self.tracer.at(draft.origin) if isinstance(draft.origin, list) else -1
+            place = self.tracer.at(draft.origin) if draft.origin is not None else -1
             self.tracer.warn((place,))
 
     def _warnings(self) -> tuple[str, ...]:

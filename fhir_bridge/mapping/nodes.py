@@ -231,7 +231,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class CodeTable:
-    """``codes: NAME``. `unmapped` is text, error, fixed, prefix or ''; `fallback` the code or prefix of fixed, prefix."""
+    """``codes: NAME``. `unmapped` is text, error, fixed, prefix or ''; `fallback` is the code or prefix of those."""
 
     name: str
     source_system: str

@@ -1,4 +1,4 @@
-"""What compiled maps call: reading parts of a message, conversions, keys, resources in the making, memory of conversions.
+"""What compiled maps call: reading parts of a message, conversions, keys, resources in the making, and a memory.
 
 A Scope is made for one set of delimiters and settings, and belongs to one thread: everything in it may be remembered by
 the raw text alone. What a translation asserts is put together in `translate`.
@@ -7,7 +7,6 @@ the raw text alone. What a translation asserts is put together in `translate`.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import orjson
 
@@ -18,6 +17,7 @@ from fhir_bridge.mapping.values import Unreadable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import tzinfo
+    from uuid import UUID
 
     from fhir_bridge.mapping.definitions import Delimiters, Segment
 
@@ -26,9 +26,15 @@ if TYPE_CHECKING:
 NULL = '""'
 """What HL7 v2 writes to delete a value."""
 
+_NOTHING = frozenset({"", NULL})
+
 _NEVER = "\0"
 """Stands for a delimiter that MSH-2 does not name."""
 
+MOST_FIELDS = 250
+"""No mapping reads a field beyond this one."""
+
+_PAD = [""] * (MOST_FIELDS + 1)
 _REMEMBERED = 4096
 """Conversions that one map remembers; then it forgets them all and begins again."""
 
@@ -37,16 +43,37 @@ _PARTS = {"CX": (1, 4, 5), "XCN": (1, 9, 13), "PPN": (1, 9, 13), "CN": (1, 8, 0)
 
 
 class Draft:
-    """A resource in the making: its JSON, the registers that the sender deleted, and the required elements it may lack."""
+    """A resource in the making: its JSON, the registers that the sender deleted, the required elements it may lack.
 
-    __slots__ = ("deleted", "id", "key", "needs", "origin", "ref", "resource")
+    A remembered one has `kept`, the JSON as bytes, instead of `resource`; it is shared and never changed.
+    """
+
+    __slots__ = ("deleted", "id", "is_patient", "kept", "key", "needs", "origin", "ref", "resource")
 
     def __init__(self, type_name: str, resource_id: str, key: str, needs: tuple[tuple[str, ...], ...]) -> None:
         self.id, self.key, self.needs = resource_id, key, needs
         self.ref = f"{type_name}/{resource_id}"
+        self.is_patient = type_name == "Patient"
         self.resource: dict[str, Any] = {"resourceType": type_name, "id": resource_id}
         self.deleted: list[str] = []
-        self.origin: object = None
+        self.kept = b""
+        self.origin: list[str] | None = None
+
+    def remembered(self) -> Draft:
+        """The same, to be kept beyond its message."""
+        draft = Draft("", self.id, self.key, ())
+        draft.ref, draft.kept = self.ref, self.kept or orjson.dumps(self.resource)
+        draft.is_patient = self.is_patient
+        return draft
+
+    def fresh(self) -> Draft:
+        """The same, to be changed."""
+        if not self.kept:
+            return self
+        draft = Draft("", self.id, self.key, self.needs)
+        draft.ref, draft.resource = self.ref, orjson.loads(self.kept)
+        draft.is_patient = self.is_patient
+        return draft
 
 
 class Scope:
@@ -70,14 +97,16 @@ class Scope:
         self._repetition, self._escape = delimiters.repetition or _NEVER, delimiters.escape or _NEVER
         self._marks = self._component + self._sub + self._repetition + " "
         self.text = self._text_reader()
+        self.authority = self._authority_reader()
         self.names: dict[str, Any] = self._names()
 
     def _names(self) -> dict[str, Any]:
         names: dict[str, Any] = {
-            "COMP": self._component, "SUB": self._sub, "REP": self._repetition, "NULL": NULL, "LEFT_OUT": lookup.LEFT_OUT,
-            "made": self.made, "trouble": self.trouble, "loads": orjson.loads, "Untranslatable": Untranslatable,
+            "COMP": self._component, "SUB": self._sub, "REP": self._repetition, "NULL": NULL,
+            "LEFT_OUT": lookup.LEFT_OUT, "made": self.made, "trouble": self.trouble, "Untranslatable": Untranslatable,
             "text": self.text, "part": self._part_reader(), "first": self._first, "rep": self._rep, "reps": self._reps,
-            "valued": self._valued, "count": self._count, "field": field, "at": at, "authority": self._authority_reader(),
+            "valued": self._valued, "count": self._count, "field": field, "padded": padded, "PAD": _PAD,
+            "authority": self.authority,
             "identifier_key": self._identifier_key, "compose": compose, "display": self._display, "new": self._new,
             "complete": self._complete, "reference": reference, "concept": lookup.concept, "coding": lookup.coding,
             "plus": self._plus, "first_valued": self._first_valued, "link": self._link, "groups": groups,
@@ -96,8 +125,6 @@ class Scope:
             return parts[0]
         if kind == "set":
             return frozenset(parts[0])
-        if kind == "json":
-            return orjson.dumps(parts[0])
         if kind == "codes":
             make = (
                 lookup.coding_lookup if parts[0]["type"] in {"Coding", "CodeableConcept"} else lookup.primitive_lookup
@@ -106,9 +133,15 @@ class Scope:
         if kind == "authority":
             return self._authority_of(parts[0])
         function, separator, *rest = (names[name] for name in parts[1:])
+        if parts[0] == "fields":
+            return self._memory(function)
+        if parts[0] == "all":
+            return self._simple_memory(lambda raw: self._all(function, raw))
         if parts[0] == "map":
-            return self._memory(lambda raw: function({}, raw, separator, *rest))
-        return self._memory(lambda raw: function(raw, separator, *rest))
+            return self._simple_memory(lambda raw: function({}, raw, separator, *rest))
+        if parts[0] == "row":
+            return self._simple_memory(lambda raw: function(raw, separator, *rest))
+        return self._memory(lambda raw: function(raw, separator))
 
     # reading
 
@@ -117,6 +150,8 @@ class Scope:
 
         def text(raw: str) -> str:
             """The first part of a raw text, decoded, without blanks around it; '' for nothing and for ``""``."""
+            if raw.isalnum():  # most are, and no delimiter is a letter or digit
+                return raw
             if repetition in raw:
                 raw = raw.split(repetition, 1)[0]
             if component in raw:
@@ -135,13 +170,13 @@ class Scope:
         repetition = self._repetition
 
         def part(raw: str, separator: str, number: int) -> str:
-            """A component or sub-component of the first repetition, '' when absent or ``""``."""
+            """A component or sub-component of the first repetition, '' when absent."""
             if repetition in raw:
                 raw = raw.split(repetition, 1)[0]
-            parts = raw.split(separator)
-            if len(parts) < number or parts[number - 1] == NULL:
-                return ""
-            return parts[number - 1]
+            if separator not in raw:
+                return raw if number == 1 else ""
+            parts = raw.split(separator, number)
+            return parts[number - 1] if len(parts) >= number else ""
 
         return part
 
@@ -156,13 +191,21 @@ class Scope:
         return raw.split(self._repetition) if self._repetition in raw else (raw,)
 
     def _valued(self, raw: str) -> bool:
-        return raw != "" and raw != NULL and raw.strip(self._marks) != ""
+        return raw.isalnum() or (raw not in _NOTHING and raw.strip(self._marks) != "")
 
     def _count(self, raw: str) -> int:
         return len(raw.split(self._repetition)) if raw else 0
 
     def _first_valued(self, *raws: str) -> str:
-        return next((self._first(raw) for raw in raws if self._valued(raw)), "")
+        for raw in raws:
+            if raw and self._valued(raw):
+                return self._first(raw)
+        return ""
+
+    def _all(self, convert: Callable[[str], Any], raw: str) -> list[Any]:
+        """The values of all repetitions that have one."""
+        values = [convert(part) for part in self._reps(raw) if part and part != NULL]
+        return [value for value in values if value is not None]
 
     # conversions
 
@@ -204,7 +247,7 @@ class Scope:
         return lambda raw: convert(text(raw))
 
     def _remembered(self, convert: Callable[[str], Any]) -> Callable[[str], Any]:
-        """Remembers values that cannot be changed; not those that were unreadable, whose trouble must be noted again."""
+        """Remembers values that cannot be changed; not the unreadable ones, whose trouble must be noted again."""
         known: dict[str, Any] = {}
         text = self.text
 
@@ -220,28 +263,57 @@ class Scope:
 
         return remember
 
-    def _memory(self, convert: Callable[[str], Any]) -> Callable[[str], Any]:
-        """Remembers objects as JSON and gives a new one each time, with the resources that the conversion made."""
-        known: dict[str, tuple[bytes, tuple[Draft, ...]]] = {}
+    def _memory(self, convert: Callable[..., Any]) -> Callable[..., Any]:
+        """Remembers objects as JSON and gives a new one each time, with the resources that the conversion made.
+
+        What is given names all that the conversion depends on: the raw text itself, or the texts of several fields
+        and then the arguments.
+        """
+        known: dict[Any, tuple[bytes, list[Draft]]] = {}
         made, trouble, loads, dumps = self.made, self.trouble, orjson.loads, orjson.dumps
 
-        def remember(raw: str) -> Any:
+        def remember(raw: Any, *arguments: Any) -> Any:
             found = known.get(raw)
             if found is not None:
-                for draft in found[1]:
-                    _again(made, draft)
+                made.extend(found[1])
                 return loads(found[0])
             already, troubles = len(made), len(trouble)
-            value = convert(raw)
+            value = convert(*arguments) if arguments else convert(raw)
             if len(trouble) == troubles:
                 if len(known) >= _REMEMBERED:
                     known.clear()
-                known[raw] = (dumps(value), tuple(_keep(draft) for draft in made[already:]))
+                known[raw] = (dumps(value), [draft.remembered() for draft in made[already:]])
             return value
 
         return remember
 
-    def _authority_reader(self) -> Callable[[str, str], str | None]:
+    def _simple_memory(self, convert: Callable[[str], Any]) -> Callable[[str], Any]:
+        """The same for conversions that seldom make resources."""
+        known: dict[str, bytes] = {}
+        made, loads, dumps = self.made, orjson.loads, orjson.dumps
+        remember_all = self._memory(convert)
+        makes = False
+
+        def remember(raw: str) -> Any:
+            found = known.get(raw)
+            return forget(raw) if found is None else loads(found)
+
+        def forget(raw: str) -> Any:
+            nonlocal makes
+            if makes:
+                return remember_all(raw)
+            already, troubles = len(made), len(self.trouble)
+            value = convert(raw)
+            makes = len(made) > already
+            if not makes and len(self.trouble) == troubles:
+                if len(known) >= _REMEMBERED:
+                    known.clear()
+                known[raw] = dumps(value)
+            return value
+
+        return remember
+
+    def _authority_reader(self) -> Callable[..., str | None]:
         known: dict[str, str] = {}
         text, sub = self.text, self._sub
 
@@ -250,7 +322,7 @@ class Scope:
             uri = known.get(separator + raw)
             if uri is None:
                 parts = [text(part) for part in raw.split(separator)]
-                uri = values.authority_uri(*(parts + ["", "", ""])[:3])
+                uri = values.authority_uri(*[*parts, "", ""][:3])
                 if len(known) >= _REMEMBERED:
                     known.clear()
                 known[separator + raw] = uri
@@ -277,27 +349,30 @@ class Scope:
         self, type_name: str, raw: str, separator: str, datatype: str, prefer: str, authority: str
     ) -> str:
         """``Type|system|value`` of the preferred identifier among the repetitions, '' when none has a value."""
-        if raw in {"", NULL}:
-            return ""
-        value_at, system_at, type_at = _PARTS.get(datatype, (1, 0, 0))
         fallback = ""
         for repetition in self._reps(raw) if separator == self._component else (raw,):
-            parts = repetition.split(separator)
-            value = self._at(parts, value_at) or (self._at(parts, 3) if datatype == "XON" else "")
-            if not value:
+            if not repetition or repetition == NULL:
                 continue
-            if datatype in {"EI", "EIP"} and len(parts) > 1:
-                system = self.names["authority"](separator.join(parts[1:4]), separator)
-            else:
-                system = self.names["authority"](parts[system_at - 1]) if 0 < system_at <= len(parts) else ""
-            key = f"{type_name}|{system or authority}|{value}"
-            if not prefer or (type_at and self._at(parts, type_at) == prefer):
-                return key
-            fallback = fallback or key
+            parts = repetition.split(separator)
+            value, system, kind = self._identifier(parts, separator, datatype)
+            if value:
+                key = f"{type_name}|{system or authority}|{value}"
+                if not prefer or kind == prefer:
+                    return key
+                fallback = fallback or key
         return fallback
 
-    def _at(self, parts: list[str], number: int) -> str:
-        return self.text(parts[number - 1]) if 0 < number <= len(parts) else ""
+    def _identifier(self, parts: list[str], separator: str, datatype: str) -> tuple[str, str | None, str]:
+        """The value, system and type of an identifier's parts."""
+        value_at, system_at, type_at = _PARTS.get(datatype, (1, 0, 0))
+        size, text, authority = len(parts), self.text, self.authority
+        value = text(parts[value_at - 1]) if value_at <= size else ""
+        if datatype == "XON" and not value and size >= 3:  # where older senders put it
+            value = text(parts[2])
+        if datatype in {"EI", "EIP"}:
+            return value, authority(separator.join(parts[1:4]), separator) if size > 1 else None, ""
+        system = authority(parts[system_at - 1]) if 0 < system_at <= size else None
+        return value, system, text(parts[type_at - 1]) if 0 < type_at <= size else ""
 
     def _new(self, type_name: str, key: str, needs: tuple[tuple[str, ...], ...]) -> Draft:
         return Draft(type_name, self.new_id(key), key, needs)
@@ -320,9 +395,9 @@ class Scope:
 _DATES = frozenset({"date", "dateTime", "instant"})
 
 
-def at(fields: Sequence[str], number: int) -> str:
-    """A raw field, '' when absent."""
-    return fields[number] if len(fields) > number else ""
+def padded(fields: list[str]) -> list[str]:
+    """A segment's fields with empty ones after the last."""
+    return fields + _PAD[len(fields) :]
 
 
 def field(segments: Segments, name: str, number: int) -> str:
@@ -330,15 +405,17 @@ def field(segments: Segments, name: str, number: int) -> str:
     found = segments.get(name)
     if not found:
         return ""
-    return at(found[0].fields, number)
+    fields = found[0].fields
+    return fields[number] if len(fields) > number else ""
 
 
-def compose(type_name: str, *parts: str | Draft | None) -> str:
-    """``Type|part|part``: '' when a resource is missing, or no text has a value."""
-    if None in parts or not any(part for part in parts if isinstance(part, str)):
+def compose(type_name: str, owners: Sequence[Draft | None], texts: Sequence[str]) -> str:
+    """``Type|owner's id|text``: '' when an owner is missing, or no text has a value."""
+    if None in owners or not any(texts):
         return ""
-    texts = [part.id if isinstance(part, Draft) else _escaped(part or "") for part in parts]
-    return "|".join([type_name, *texts])
+    if "|" in "".join(texts):
+        texts = [text.replace("|", "%7C") for text in texts]
+    return "|".join([type_name, *[owner.id for owner in owners if owner], *texts])
 
 
 def reference(draft: Draft | None, text: str = "") -> dict[str, Any] | None:
@@ -351,7 +428,7 @@ def reference(draft: Draft | None, text: str = "") -> dict[str, Any] | None:
 def groups(
     segments: Sequence[Segment], everywhere: Segments, anchor: str, members: frozenset[str]
 ) -> list[dict[str, list[Segment]]]:
-    """The parts of a message that begin at each `anchor`; segments that are no members are those of the whole message."""
+    """The parts of a message that begin at each `anchor`; segments of other names are the whole message's."""
     outside = {name: found for name, found in everywhere.items() if name not in members}
     found: list[dict[str, list[Segment]]] = []
     for segment in segments:
@@ -360,26 +437,3 @@ def groups(
         if found and segment.name in members:
             found[-1].setdefault(segment.name, []).append(segment)
     return found
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "%7C") if "|" in text else text
-
-
-def _keep(draft: Draft) -> Draft:
-    """A draft that stays as it is: its JSON as bytes, in `origin`."""
-    kept = Draft("", draft.id, draft.key, draft.needs)
-    kept.ref, kept.origin = draft.ref, orjson.dumps(draft.resource)
-    draft.origin = kept.origin
-    return kept
-
-
-def _again(made: list[Draft], kept: Draft) -> None:
-    """Makes a remembered resource once more, unless this message has it already from the same text."""
-    for draft in made:
-        if draft.origin is kept.origin:
-            return
-    again = Draft("", kept.id, kept.key, kept.needs)
-    again.ref, again.origin = kept.ref, kept.origin
-    again.resource = orjson.loads(kept.origin)  # type: ignore[arg-type] # the bytes that _keep put there
-    made.append(again)

@@ -1,7 +1,7 @@
 """Where each value came from, and what became of each valued component: what traced code writes down.
 
-The Tracer is bound into the traced compilation of a set as ``t``; its answers are a Trace. Plain translation never comes
-here, and nothing of a trace is stored, since translating is deterministic.
+The Tracer is bound into the traced compilation of a set as ``t``; its answers are a Trace. Plain translation never
+comes here, and nothing of a trace is stored, since translating is deterministic.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Tracer:
     def begin(self, message: Message) -> None:
         """Forget the message before, and take this one."""
         self._message = message
+        self._alive: list[list[str]] = []
         self._index = {id(segment.fields): number for number, segment in enumerate(message.segments)}
         self._entries, self._used, self._ignored, self.warnings = [], [], [], []
 
@@ -74,6 +75,13 @@ class Tracer:
     def at(self, fields: list[str]) -> int:
         """The index of the segment with these fields."""
         return self._index.get(id(fields), -1)
+
+    def padded(self, fields: list[str], pad: list[str]) -> list[str]:
+        """The fields with empty ones after the last; still known as that segment's."""
+        longer = fields + pad[len(fields) :]
+        self._index[id(longer)] = self.at(fields)
+        self._alive.append(longer)
+        return longer
 
     def of(self, segments: Mapping[str, list[Segment]], name: str) -> int:
         """The index of the first segment of a name."""

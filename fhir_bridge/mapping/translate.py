@@ -95,7 +95,7 @@ class MappingSet:
 
 
 def load(folder: Path, fhir: FhirDefinitions, hl7: Hl7Definitions, cache: Path | None = None) -> MappingSet:
-    """The mapping set of a folder; from the cache folder if it was compiled before. Raises CheckFailed with all mistakes."""
+    """The mapping set of a folder; from the cache if it was compiled before. Raises CheckFailed with all mistakes."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml"} and path.is_file())
     return load_files({str(path.relative_to(folder)): path.read_bytes() for path in paths}, fhir, hl7, cache)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timedelta
+from functools import cache
 from hashlib import sha1
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -29,6 +30,7 @@ _INTEGER = re.compile(r"[+-]?\d{1,10}(?:\.0*)?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(?:\d{1,18}(?:\.\d*)?|\.\d+)", re.ASCII)
 _OID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*))+", re.ASCII)
 _MAX_OFFSET = 14 * 60
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def read_date(text: str) -> str:
@@ -42,16 +44,16 @@ def read_date(text: str) -> str:
 
 
 def read_datetime(text: str, zone: tzinfo) -> str:
-    """A FHIR dateTime: the day if hours stand alone; seconds zero beside minutes, as R4 wants; offset kept, else the zone's.
+    """A FHIR dateTime; an offset stays, else the zone gives it.
 
-    Fractions keep their digits. Raises Unreadable.
+    Hours alone become the day; seconds are zero beside minutes, as R4 wants. Fractions stay. Raises Unreadable.
     """
     match = _DTM.fullmatch(text)
     if match is None:
         raise Unreadable
     year, month, day, hour, minute, second, fraction, offset = match.groups()
-    _check_date(year, month, day)
     if hour is None:
+        _check_date(year, month, day)
         return "-".join(part for part in (year, month, day) if part)
     try:
         at = datetime(int(year), int(month), int(day), int(hour), int(minute or 0), int(second or 0), tzinfo=zone)
@@ -157,8 +159,7 @@ def id_maker(namespace: uuid.UUID) -> Callable[[str], str]:
         digest = prefix.copy()
         digest.update(key.encode())
         text = digest.hexdigest()
-        variant = "89ab"[int(text[16], 16) & 3]
-        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
+        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
     return make
 
@@ -175,7 +176,11 @@ def _offset(offset: str | None, at: datetime) -> str:
         if int(offset[1:3]) * 60 + int(offset[3:]) > _MAX_OFFSET:
             raise Unreadable
         return f"{offset[:3]}:{offset[3:]}"
-    away = at.utcoffset()
+    return _offset_text(at.utcoffset())
+
+
+@cache
+def _offset_text(away: timedelta | None) -> str:
     minutes = round(away.total_seconds() / 60) if away is not None else 0
     sign = "-" if minutes < 0 else "+"
     return f"{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
