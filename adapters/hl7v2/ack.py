@@ -11,13 +11,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from adapters.hl7v2 import er7, escapes
+from adapters.hl7v2.delimiters import ABSENT, STANDARD, Delimiters
 from adapters.hl7v2.errors import ERROR_CODES, OTHER, Er7Error, Hl7Error, LocalProtocolError, Location
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from adapters.hl7v2.er7 import Delimiters, Header
+    from adapters.hl7v2.er7 import Header
 
 CODES = frozenset({"AA", "AE", "AR", "CA", "CE", "CR"})
 """HL7 table 0008, acknowledgment codes."""
@@ -192,10 +193,10 @@ def _read_err(segment: er7.Segment, message: er7.Message) -> AckError:
 
 def _whole(delimiters: Delimiters) -> Delimiters:
     """With a standard character, or another that is free, wherever the sender's MSH-2 gives none."""
-    if er7.ABSENT not in delimiters:
+    if ABSENT not in delimiters:
         return delimiters
     chosen = list(delimiters)
-    for index, standard in enumerate(er7.STANDARD):
-        if chosen[index] == er7.ABSENT:
+    for index, standard in enumerate(STANDARD):
+        if chosen[index] == ABSENT:
             chosen[index] = next(character for character in f"{standard}&#%!$" if character not in chosen)
-    return er7.Delimiters(*chosen)
+    return Delimiters(*chosen)

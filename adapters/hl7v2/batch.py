@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from adapters.hl7v2 import er7, escapes
 from adapters.hl7v2.ack import AckError
+from adapters.hl7v2.delimiters import ABSENT, Delimiters
 from adapters.hl7v2.errors import CARDINALITY, SEGMENT_SEQUENCE, BatchError, LocalProtocolError, Location
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class BatchFile:
 
     header: tuple[str, ...]
     batches: tuple[Batch, ...]
-    delimiters: er7.Delimiters
+    delimiters: Delimiters
     errors: tuple[AckError, ...] = ()
 
     @property
@@ -98,7 +99,7 @@ def build_batch_ack(file: BatchFile, answers: Sequence[bytes | None], *, control
 class _Reading:
     """What has been read so far of a file."""
 
-    delimiters: er7.Delimiters
+    delimiters: Delimiters
     header: tuple[str, ...] = ()
     batches: list[Batch] = field(default_factory=list)
     errors: list[AckError] = field(default_factory=list)
@@ -172,7 +173,7 @@ def _mirrored(name: str, file: BatchFile, header: tuple[str, ...], control_id: s
     delimiters = file.delimiters
     fields = [
         name,
-        "".join(delimiters[1:]).replace(er7.ABSENT, ""),
+        "".join(delimiters[1:]).replace(ABSENT, ""),
         *(sent[5], sent[6], sent[3], sent[4]),
         f"{at:%Y%m%d%H%M%S%z}",
         *("", sent[9], ""),

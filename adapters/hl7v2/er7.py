@@ -12,28 +12,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from adapters.hl7v2 import charset, escapes
+from adapters.hl7v2.delimiters import ABSENT, STANDARD, Delimiters
 from adapters.hl7v2.errors import REQUIRED_FIELD_MISSING, SEGMENT_SEQUENCE, Er7Error, Location
-
-ABSENT = "\uffff"
-"""Stands for a delimiter that MSH-2 does not give: a character that no text has, so that splitting by it is safe."""
 
 _BEFORE = b" \t\r\n\x00\x0b\x1c"
 _AFTER = b"\r\n\x00\x0b\x1c"
 _NAME = re.compile("[A-Z][A-Z0-9]{2}")
 _NAMES_WITH_SEPARATOR = frozenset({"MSH", "FHS", "BHS"})
-
-
-class Delimiters(NamedTuple):
-    """The five characters of MSH-1 and MSH-2; ABSENT where MSH-2 is shorter."""
-
-    field: str = "|"
-    component: str = "^"
-    repetition: str = "~"
-    escape: str = "\\"
-    subcomponent: str = "&"
-
-
-STANDARD = Delimiters()
 
 
 class Segment:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from adapters.hl7v2.er7 import Delimiters
+    from adapters.hl7v2.delimiters import Delimiters
 
 _LAYOUT = {"H": "", "N": "", ".br": "\n", ".fi": "", ".nf": "", ".ce": "\n", ".sp": "\n"}
 _COUNTED = re.compile(r"\.(?P<command>sp|sk|in|ti)[ +]?(?P<sign>-?)(?P<count>\d{1,2})")

@@ -10,7 +10,7 @@ import orjson
 from rich.console import Console
 from rich.progress import Progress
 
-from fhir_bridge.cli.main import FAILED, GOOD, CommandFailed, WrongCall
+from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 from fhir_bridge.cli.serving import load_settings
 from fhir_bridge.pipeline.ports import Draft, Kind
 from fhir_bridge.store import digest

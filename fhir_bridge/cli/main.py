@@ -11,15 +11,7 @@ import os
 import sys
 from importlib.metadata import version
 
-GOOD, FAILED, WRONG = 0, 1, 2
-
-
-class CommandFailed(Exception):
-    """The work failed; the text says why and what to do, for the person at the terminal."""
-
-
-class WrongCall(Exception):
-    """The call was wrong; the text says how."""
+from fhir_bridge.cli.exits import FAILED, GOOD, WRONG, CommandFailed, WrongCall
 
 
 def main(argv: list[str] | None = None) -> int:

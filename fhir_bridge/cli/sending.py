@@ -13,7 +13,7 @@ from rich.progress import track
 from adapters.hl7v2 import batch, er7
 from adapters.hl7v2.errors import Er7Error, Hl7Error
 from adapters.hl7v2.sender import Sender
-from fhir_bridge.cli.main import FAILED, GOOD, WrongCall
+from fhir_bridge.cli.exits import FAILED, GOOD, WrongCall
 
 if TYPE_CHECKING:
     import argparse

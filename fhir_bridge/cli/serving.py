@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fhir_bridge import config
-from fhir_bridge.cli.main import FAILED, GOOD, CommandFailed, WrongCall
+from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 from fhir_bridge.serving import Child, FolderInUse, StartFailed, Supervisor, hold_folder, run_child
 from fhir_bridge.wiring.logs import configure_logs
 from fhir_bridge.wiring.processes import PROCESSES, clock

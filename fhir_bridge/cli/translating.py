@@ -12,7 +12,7 @@ import orjson
 from adapters.hl7v2 import er7
 from adapters.hl7v2.errors import Er7Error
 from fhir_bridge import mapping, source
-from fhir_bridge.cli.main import FAILED, GOOD, CommandFailed, WrongCall
+from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 from fhir_bridge.cli.sending import messages
 from fhir_bridge.tasks.education import load_catalogue
 from fhir_bridge.tasks.load import load_rules

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from fhir_bridge.cli.main import FAILED, GOOD, CommandFailed, WrongCall
+from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 from fhir_bridge.cli.serving import load_settings
 from fhir_bridge.wiring.processes import clock
 

@@ -6,7 +6,7 @@ and what must go out becomes a row. Batches, transactions and cursors are the wo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -19,23 +19,15 @@ from fhir_bridge.record import project
 from fhir_bridge.record.clocks import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from fhir_bridge.pipeline.ports import JournalReader
+    from fhir_bridge.pipeline.ports import JournalReader, Validate
     from fhir_bridge.pipeline.state import State
     from fhir_bridge.pipeline.translate import Sets, SetsInForce
     from fhir_bridge.record.assertion import Translation
 
 GATEWAY = "gateway"
 """The source of what was said to this installation itself, by its people."""
-
-
-class Validate(Protocol):
-    """Structural errors of a FHIR R4 resource as (path, message without values); empty when it is valid."""
-
-    def __call__(self, resource: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
-        """Validate one resource."""
-        ...
 
 
 class Fold:

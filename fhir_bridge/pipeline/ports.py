@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
 Instant: TypeAlias = int
@@ -141,4 +141,12 @@ class JournalReader(Protocol):
 
     def wait(self, after: int, timeout: float) -> int:
         """Return the head as soon as it is beyond `after`, or at the time-out."""
+        ...
+
+
+class Validate(Protocol):
+    """Structural errors of a FHIR R4 resource as (path, message without values); empty when it is valid."""
+
+    def __call__(self, resource: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+        """Validate one resource."""
         ...

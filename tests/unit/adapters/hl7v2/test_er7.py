@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.hl7v2 import er7
-from adapters.hl7v2.er7 import ABSENT, Delimiters, Header, parse, peek, salvage
+from adapters.hl7v2.delimiters import ABSENT, Delimiters
+from adapters.hl7v2.er7 import Header, parse, peek, salvage
 from adapters.hl7v2.errors import Er7Error
 
 MINIMAL = b"MSH|^~\\&|ADTSYS|LGH|BRIDGE|LGH|20250301||ADT^A01|LGH000001|P|2.5.1"

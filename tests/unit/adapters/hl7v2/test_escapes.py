@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.hl7v2.er7 import ABSENT, STANDARD, Delimiters
+from adapters.hl7v2.delimiters import ABSENT, STANDARD, Delimiters
 from adapters.hl7v2.escapes import escape, unescape
 
 CASES = [
