@@ -107,7 +107,7 @@ def settings_of(var: Path) -> Settings:
 
 def activations(settings: Settings, now: Instant) -> list[Draft]:
     """The entries that put the packaged sets in force in a new journal."""
-    drafts, problems = activation_drafts(settings, {}, 0, now)
+    drafts, problems = activation_drafts(settings, {}, now)
     if problems:
         sys.exit("the packaged sets do not check:\n  " + "\n  ".join(problems))
     return drafts

@@ -63,7 +63,7 @@ def run(argv: Sequence[str]) -> int:
     for kind in KINDS:
         ratios = [old[kind] / fresh[kind] for old, fresh in runs]
         report(Figure("history", f"ratio, {kind}", ratios, "x", target=1.5, lower_is_better=True))
-    for name, place in (("with 10,000 earlier messages", 0), ("of a fresh patient", 1)):
+    for name, place in ((f"with {options.earlier} earlier ones", 0), ("of a fresh patient", 1)):
         costs = [1000 * sum(run[place].values()) / len(KINDS) for run in runs]
         report(Figure("history", f"cost of a message {name}", costs, "ms"))
     ratios = [sum(old.values()) / sum(fresh.values()) for old, fresh in runs]

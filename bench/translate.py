@@ -16,16 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 import hl7
 
+from adapters.hl7v2 import er7
 from bench.figures import Figure, report
 from bench.mix import messages
 from fhir_bridge.mapping import PUBLIC_NAMESPACE
 from fhir_bridge.pipeline.translate import FeedSettings
 from fhir_bridge.sandbox.hospital import FACILITY, ZONE
 from fhir_bridge.wiring.installation import packaged_mappings
-from fhir_bridge.wiring.sets import Translator, load_mapping
+from fhir_bridge.wiring.sets import context, load_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from fhir_bridge.record.assertion import Translation
 
 _WARM_UP = 500
 
@@ -39,13 +42,16 @@ def run(argv: Sequence[str]) -> int:
     rates, parses = [], []
     with tempfile.TemporaryDirectory(prefix="bench-translate-") as cache:
         loaded = load_mapping(packaged_mappings(), Path(cache))
-    translator = Translator(loaded, PUBLIC_NAMESPACE)
-    feed = FeedSettings(zone=ZONE, authority=FACILITY)
+    meaning = context(PUBLIC_NAMESPACE, FeedSettings(zone=ZONE, authority=FACILITY))
+
+    def translate(raw: bytes) -> Translation:
+        return loaded.translate(er7.parse(raw), meaning)
+
     for raw in _mix(_WARM_UP, seed=90):
-        translator(raw, feed)
+        translate(raw)
     for number in range(options.runs):
         raws = _mix(options.messages, seed=1 + number)
-        rates.append(_rate(lambda raw: translator(raw, feed), raws))
+        rates.append(_rate(translate, raws))
         parses.append(_rate(hl7.parse, [raw.decode() for raw in raws[::4]]))
     report(Figure("translate", "rate, one core", rates, "messages/s", target=3000))
     report(Figure("translate", "python-hl7's bare parse", parses, "messages/s"))

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import orjson
 import pytest
@@ -46,6 +46,8 @@ class Peer:
                 connection.sendall(frame(b"MSH|^~\\&|x\rMSA|%s|1\r" % code.encode()))
 
     def close(self):
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # closing alone leaves the accept of the thread listening
         self._socket.close()
 
 
@@ -100,9 +102,13 @@ def test_a_message_to_nobody_is_kept_until_it_is_stopped(tmp_path, monkeypatch):
     peer = Peer()
     peer.close()
     with interface(tmp_path, peer, monkeypatch) as (sender, progress):
-        threading.Timer(0.1, sender._stop.set).start()
-        sender.send(event())
-    assert progress.unanswered == 1
+        sending = threading.Thread(target=sender.send, args=(event(),))
+        sending.start()
+        while progress.unanswered == 0:
+            sending.join(0.01)
+        assert sending.is_alive()
+        sender._stop.set()
+        sending.join()
     assert progress.answers == {}
 
 

@@ -5,12 +5,13 @@ from collections import Counter
 import pytest
 
 from adapters.fhir.validation import validate
+from adapters.hl7v2 import er7
 from bench.mix import messages as mix
 from fhir_bridge.mapping import PUBLIC_NAMESPACE
 from fhir_bridge.pipeline.translate import FeedSettings
 from fhir_bridge.sandbox.day import day
 from fhir_bridge.wiring.installation import packaged_mappings
-from fhir_bridge.wiring.sets import Translator, load_mapping
+from fhir_bridge.wiring.sets import context, load_mapping
 
 START = 1_773_028_800_000_000
 
@@ -18,8 +19,8 @@ START = 1_773_028_800_000_000
 @pytest.fixture(scope="module")
 def translate(tmp_path_factory):
     loaded = load_mapping(packaged_mappings(), tmp_path_factory.mktemp("cache"))
-    translator = Translator(loaded, PUBLIC_NAMESPACE)
-    return lambda raw: translator(raw, FeedSettings(zone="America/New_York", authority="LGH"))
+    meaning = context(PUBLIC_NAMESPACE, FeedSettings(zone="America/New_York", authority="LGH"))
+    return lambda raw: loaded.translate(er7.parse(raw), meaning)
 
 
 def day_messages():
