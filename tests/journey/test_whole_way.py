@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,45 @@ def test_what_cannot_be_done_is_said_in_the_protocol_s_own_words(gateway):
     assert "unheard-of" not in invalid.text
     stranger = requests.get(f"{gateway.url}/api/tasks", headers={"Authorization": "Bearer nobody"}, timeout=5)
     assert (stranger.status_code, "WWW-Authenticate" in stranger.headers) == (401, True)
+
+
+def test_a_message_beyond_the_limit_is_refused_and_its_header_kept(gateway):
+    head = b"MSH|^~\\&|ADT|LGH|FB|X|20261120||ADT^A01^ADT_A01|B-20MB|P|2.5.1\rNTE|1||"
+    with Sender("127.0.0.1", gateway.mllp, timeout=20) as sender:
+        ack = read_ack(sender.send(head + b"x" * (20 << 20)))
+    assert ack.code == "AR"
+    kept = until(lambda: gateway.get("/api/messages", control_id="B-20MB")["items"])
+    assert kept[0]["outcome"] == "refused"
+
+
+def test_a_message_cut_short_by_its_connection_is_kept_and_not_applied(gateway):
+    with socket.create_connection(("127.0.0.1", gateway.mllp), timeout=5) as connection:
+        connection.sendall(b"\x0bMSH|^~\\&|ADT|LGH|FB|X|20261120||ADT^A01^ADT_A01|B-CUT|P|2.5.1\rPID|1||88")
+    kept = until(lambda: gateway.get("/api/messages", control_id="B-CUT")["items"])
+    assert kept[0]["outcome"] == "refused"
+
+
+def test_a_wrong_character_set_loses_no_message(gateway, sender):
+    raw = adt("A01", "J-0008", "881008", "V881008", at="20261120120000-0500", recorded="20261120120500-0500")
+    raw = raw.replace(b"ALDERWOOD^TOBIAS", "ÅLDERWOOD^TOBÍAS".encode("latin-1")).replace(
+        b"|2.5.1\r", b"|2.5.1||||||UNICODE UTF-8\r"
+    )
+    assert send(sender, raw) == "AA"
+    until(lambda: gateway.get("/api/messages", control_id="J-0008")["items"][0]["outcome"] == "applied")
+    assert gateway.get("/api/patients", identifier="881008")["items"][0]["name"].startswith("ÅLDERWOOD")
+
+
+def test_illegal_moves_and_stale_versions_change_nothing(gateway, sender):
+    raw = adt("A01", "J-0009", "881009", "V881009", at="20261120120000-0500", recorded="20261120120500-0500")
+    assert send(sender, raw) == "AA"
+    task = until(lambda: open_tasks(gateway, "881009"))["welcome-round"]
+    url = f"{gateway.url}/api/tasks/{task['id']}"
+    resumed = gateway.session.post(f"{url}/resume", json={})
+    assert (resumed.status_code, resumed.headers["Content-Type"]) == (409, "application/problem+json")
+    stale = gateway.session.post(f"{url}/claim", json={}, headers={"If-Match": '"99"'})
+    assert stale.status_code == 412
+    after = gateway.get(f"/api/tasks/{task['id']}")
+    assert (after["status"], after["version"], after["owner"]) == ("requested", task["version"], None)
 
 
 def test_the_sum_of_outcomes_is_what_was_received_and_a_rebuild_equals_the_live_state(gateway):
