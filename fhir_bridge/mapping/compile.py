@@ -6,6 +6,7 @@ literals are bound as constants. Running it is `translate`'s work, keeping it `c
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,4 +74,6 @@ def _compile(the_plan: plan.Plan, *, traced: bool) -> Compiled:
     module = Module(traced, {one.name: one for one in the_plan.maps}, Constants())
     source = {one.name: compile_map(module, one) for one in the_plan.maps}
     source.update({message.name: compile_message(module, message) for message in the_plan.messages})
-    return Compiled(source, module.constants.bindings, module.rows)
+    read = re.findall(r"\bf\[(\d+)\]", "\n".join(source.values()))
+    bindings = {**module.constants.bindings, "PAD": ["pad", max(map(int, read), default=0) + 1]}
+    return Compiled(source, bindings, module.rows)

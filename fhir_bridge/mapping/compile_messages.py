@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fhir_bridge.mapping import plan
+from fhir_bridge.mapping.check_rows import writes_of
 from fhir_bridge.mapping.compile_code import CodeWriter, Module
 from fhir_bridge.mapping.compile_rows import compile_map
-from fhir_bridge.mapping.compile_values import OneFrame, key_expression
+from fhir_bridge.mapping.compile_values import OneFrame, addresses_of, key_expression, reads_of
 from fhir_bridge.mapping.expressions import Frame
 from fhir_bridge.mapping.nodes import python_name
 
@@ -29,6 +30,7 @@ class _MessageWriter(CodeWriter):
         super().__init__(module, Frame("", is_segment=True))
         self._message = message
         self._beside: list[str] = []
+        self._read: set[str] = set()
 
     def write(self) -> str:
         self.add(*(f"{_variable(name)} = None" for name in self._message.names))
@@ -45,11 +47,13 @@ class _MessageWriter(CodeWriter):
     def _group(self, group: plan.GroupPlan) -> None:
         members = self.module.constants.bind("K", "set", list(group.segments))
         self.add("g0 = g")
+        outside, self._read = self._read, set()
         with self.block(f'for g in groups(m, g0, "{group.anchor}", {members}):'):
             self.add(*(f"{_variable(name)} = None" for name in _names(group.rows)))
             for row in group.rows:
                 self._row(row)
         self.add("g = g0")
+        self._read = outside
         self._required(group)
 
     def _required(self, group: plan.GroupPlan) -> None:
@@ -68,14 +72,17 @@ class _MessageWriter(CodeWriter):
         self.frame = Frame(name, is_segment=True)
         if row.each:
             with self.block(f'for s in g.get("{name}", ()):'):
-                self.add(self._fields("s"))
+                self.add(f"f = {self._fields('s')}")
                 self._one(part)
             return
-        self.add(f's = g.get("{name}")')
-        with self.block("if s:"):
-            self.add(self._fields("s[0]"))
+        variable = f"f_{name}"
+        if variable not in self._read:
+            self._read.add(variable)
+            self.add(f's = g.get("{name}")', f"{variable} = {self._fields('s[0]')} if s else None")
             if part.row.make is not None:
                 self._repeated()
+        with self.block(f"if {variable}:"):
+            self.add(f"f = {variable}")
             self._one(part)
         if row.required:
             with self.block("else:"):
@@ -83,10 +90,12 @@ class _MessageWriter(CodeWriter):
 
     def _fields(self, segment: str) -> str:
         """Reads a segment's fields, with empty ones after the last, so that no row need ask how many were sent."""
-        return f"f = t.padded({segment}.fields, PAD)" if self.module.traced else f"f = padded({segment}.fields)"
+        if self.module.traced:
+            return f"t.padded({segment}.fields, PAD)"
+        return f"{segment}.fields + PAD[len({segment}.fields):]"
 
     def _repeated(self) -> None:
-        with self.block("if len(s) > 1:"):
+        with self.block("if s and len(s) > 1:"):
             self.add('trouble.append("repeated-segment")')
             if self.module.traced:
                 self.add("t.warn((t.at(s[1].fields),))")
@@ -128,8 +137,13 @@ class _MessageWriter(CodeWriter):
     def _fill(self, part: plan.SegmentPlan, variable: str) -> None:
         path = f", {variable}.ref" if self.module.traced else ""
         if part.using:
-            function = self.module.maps[part.using].function
-            self.add(f"{function}({variable}.resource, {variable}.deleted, f, g{path})")
+            the_map = self.module.maps[part.using]
+            if self.module.traced:
+                self.add(f"{the_map.function}({variable}.resource, {variable}.deleted, f, g{path})")
+            else:
+                others = sorted(others_of(self.module, the_map))
+                memory = self.module.constants.bind("M", "memo", "segment", the_map.function, others)
+                self.add(f"{memory}({variable}, f, g)")
         if part.own is not None:
             own = plan.MapPlan(
                 f"{self._message.name} {part.own.name}", f"{self._message.function}_{part.own.function}", part.own.file,
@@ -138,6 +152,18 @@ class _MessageWriter(CodeWriter):
             self._beside.append(compile_map(self.module, own, part.names))
             arguments = "".join(f", {_variable(name)}" for name in part.names)
             self.add(f"{own.function}({variable}.resource, {variable}.deleted, f, g{path}{arguments})")
+
+
+def others_of(module: Module, the_map: plan.MapPlan) -> set[tuple[str, int]]:
+    """The fields of other segments that a map reads, through its keys and the maps that it uses too."""
+    found: set[tuple[str, int]] = set()
+    for member in the_map.branch.members:
+        for write in writes_of(member):
+            addresses = [*reads_of(write), *addresses_of(write.key), *write.row.display]
+            found |= {(a.container, a.field) for a in addresses if a.field and a.container != the_map.source}
+            if write.using in module.maps:
+                found |= others_of(module, module.maps[write.using])
+    return found
 
 
 def _variable(name: str) -> str:

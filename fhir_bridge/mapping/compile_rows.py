@@ -15,7 +15,7 @@ from fhir_bridge.mapping import plan
 from fhir_bridge.mapping.check_rows import writes_of
 from fhir_bridge.mapping.compile_code import Module, Raw, Target
 from fhir_bridge.mapping.compile_values import ValueWriter, reads_of
-from fhir_bridge.mapping.nodes import python_name
+from fhir_bridge.mapping.nodes import Address, python_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,7 @@ class _MapWriter(ValueWriter):
             self.add("c = w.split(s)", "n = len(c)")
         writes = [write for member in branch.members for write in writes_of(member)]
         looping = _looping(branch)
+        self._read_others(writes)
         if self.map.is_segment:
             self._split_fields(writes, looping)
         self.add(*self.frame.hoist([write.row for write in writes], looping))
@@ -52,6 +53,14 @@ class _MapWriter(ValueWriter):
         self.add("return o")
         function = f"def {self.map.function}({', '.join(arguments)}):\n" + "\n".join(self.lines) + "\n"
         return "\n".join([*self.beside, function])
+
+    def _read_others(self, writes: list[plan.Write]) -> None:
+        """Fields of other segments that several rows ask for are read once."""
+        asked = [f'field(g, "{a.container}", {a.field})' for write in writes for a in reads_of(write) if _far(self, a)]
+        for base in dict.fromkeys(asked):
+            if asked.count(base) > 1:
+                self.frame.bases[base] = variable = self.variable("y")
+                self.add(f"{variable} = {base}")
 
     def _split_fields(self, writes: list[plan.Write], looping: set[int]) -> None:
         """Fields of which several components are read, outside of loops, are cut once."""
@@ -233,6 +242,12 @@ class _MapWriter(ValueWriter):
             return False
         address = row.source[0]
         return self.own(address) and not address.repetition and address.field not in self.frame.loops
+
+
+def _far(writer: ValueWriter, address: Address) -> bool:
+    """Whether an address is in another segment; the event is known without looking."""
+    event = (address.container, address.field, address.component) == ("MSH", 9, 2)
+    return bool(address.field) and not writer.own(address) and not event
 
 
 def _has_source(branch: plan.Branch) -> bool:

@@ -82,6 +82,8 @@ class ValueWriter(CodeWriter):
             return f"authority({raw.separator}.join({raw.single}.split({raw.separator})[1:4]), {raw.separator})"
         if write.using:
             return self._mapped(self.module.maps[write.using], raw)
+        if kind in {"string", "markdown"} and not raw.decoded:
+            return f"text({raw.variable}) or None"
         value = f"{'to' if raw.decoded else 'as'}_{kind}({raw.variable})"
         if row.plus is not None:
             return f"plus({value}, {self.frame.raw(row.plus.address)}, {row.plus.seconds})"

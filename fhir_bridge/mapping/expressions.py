@@ -6,6 +6,7 @@ file says in quotes is bound as a constant. Statements are `compile_rows`' work.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,8 @@ class Frame:
     is_segment: bool
     loops: dict[int, str] = field(default_factory=dict)
     hoisted: dict[str, str] = field(default_factory=dict)
+    bases: dict[str, str] = field(default_factory=dict)
+    """The variable of another segment's field, where it was read before."""
     parts: dict[str, str] = field(default_factory=dict)
     """The list of components of a raw text (its expression), where several are read."""
 
@@ -81,6 +84,7 @@ class Frame:
         base = f'field(g, "{address.container}", {address.field})' if not own else f"f[{address.field}]"
         if own and address.field in self.loops and not address.repetition:
             base, own = self.loops[address.field], False
+        base = self.bases.get(base, base)
         guard = base if own and (address.repetition or address.component) else ""
         if address.repetition:
             base = f"rep({base}, {address.repetition})"
@@ -101,12 +105,25 @@ class Frame:
 
     def text(self, address: Address) -> str:
         """The decoded text at an address."""
-        raw, guard = self._raw(address)
+        first = address.component == 1 and address.subcomponent in {0, 1}  # text() takes the first part anyway
+        raw, guard = self._raw(dataclasses.replace(address, component=0, subcomponent=0) if first else address)
         if raw == "EVENT":
             return raw
+        if first and not address.field:
+            raw, guard = self._raw(address)
         if not guard and raw.startswith("f["):
             guard = raw
         expression = f'(text({raw}) if {guard} else "")' if guard else f"text({raw})"
+        return self.hoisted.get(expression, expression)
+
+    def valued(self, address: Address) -> str:
+        """Whether something stands at an address."""
+        raw, guard = self._raw(address)
+        if raw.startswith("(c") and " if " in raw:
+            raw, _, guard = raw[1:-1].removesuffix(' else ""').partition(" if ")
+        elif not guard and raw.startswith("f["):
+            guard = raw
+        expression = f"({guard} and valued({raw}))" if guard else f"valued({raw})"
         return self.hoisted.get(expression, expression)
 
     def location(self, address: Address) -> str:
@@ -132,8 +149,7 @@ class Frame:
         """A condition as an expression."""
         match condition:
             case Valued(address):
-                expression = f"valued({self.raw(address)})"
-                return self.hoisted.get(expression, expression)
+                return self.valued(address)
             case In(address, values):
                 return self._in(address, values - {""}, constants)
             case Measure(address, what, comparison, number):
@@ -173,4 +189,4 @@ class Frame:
                     return []
                 if isinstance(condition, Measure) and condition.what == "COUNT":
                     return []
-                return [f"valued({self.raw(address)})" if isinstance(condition, Valued) else self.text(address)]
+                return [self.valued(address) if isinstance(condition, Valued) else self.text(address)]

@@ -17,19 +17,17 @@ if TYPE_CHECKING:
     from fhir_bridge.mapping.runtime import Draft
 
 
-def finish(drafts: list[Draft], incomplete: Callable[[Draft], None]) -> list[Draft]:
-    """The drafts that stand, each id once, in the order they were made; `incomplete` hears of those that do not."""
+def finish(drafts: list[Draft], incomplete: Callable[[Draft], None]) -> dict[str, Draft]:
+    """The drafts that stand by id, in the order they were made; `incomplete` hears of those that do not."""
     kept: dict[str, Draft] = {}
     whole = True
     for draft in drafts:
-        known = kept.get(draft.id)
-        if known is None:
-            kept[draft.id] = draft
-        elif known is not draft and (not known.kept or known.kept != draft.kept):
+        known = kept.setdefault(draft.id, draft)
+        if known is not draft and (not known.kept or known.kept != draft.kept):
             kept[draft.id] = _merged(known.fresh(), draft.fresh())
         if draft.needs and whole:
             whole = not _lacks(draft)
-    return list(kept.values()) if whole else _without(kept, incomplete)
+    return kept if whole else _without(kept, incomplete)
 
 
 def assertion(draft: Draft) -> Assertion:
@@ -53,7 +51,7 @@ def _lacks(draft: Draft) -> bool:
     return False
 
 
-def _without(drafts: dict[str, Draft], incomplete: Callable[[Draft], None]) -> list[Draft]:
+def _without(drafts: dict[str, Draft], incomplete: Callable[[Draft], None]) -> dict[str, Draft]:
     """The drafts without those that lack something, which may make others lack something."""
     kept = {draft.id: draft.fresh() for draft in drafts.values()}
     while dropped := [draft for draft in kept.values() if _lacks(draft)]:
@@ -63,7 +61,7 @@ def _without(drafts: dict[str, Draft], incomplete: Callable[[Draft], None]) -> l
         gone = {draft.ref for draft in dropped}
         for draft in kept.values():
             _forget(draft.resource, gone)
-    return list(kept.values())
+    return kept
 
 
 def _merged(into: Draft, other: Draft) -> Draft:

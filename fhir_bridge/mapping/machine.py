@@ -103,8 +103,8 @@ class Machine:
             trigger=trigger,
             recorded=recorded,
             occurred=occurred,
-            assertions=[assertion(draft) for draft in kept],
-            patients=tuple([draft.id for draft in kept if draft.is_patient]),
+            assertions=[assertion(draft) for draft in kept.values()],
+            patients=tuple([draft.id for draft in kept.values() if draft.is_patient]),
             facts=self._facts(spec, names, kept),
             links=self._links(kept),
             complete=frozenset(spec.complete),
@@ -140,19 +140,19 @@ class Machine:
                 self.tracer.used(place)
         return value if value is not None and "T" in value else None
 
-    def _facts(self, spec: TriggerSpec, names: Mapping[str, Draft | None], kept: list[Draft]) -> tuple[Fact, ...]:
+    def _facts(
+        self, spec: TriggerSpec, names: Mapping[str, Draft | None], kept: Mapping[str, Draft]
+    ) -> tuple[Fact, ...]:
         if not spec.fact:
             return ()
         subject = names[spec.subject]
-        if subject is None or all(subject.id != draft.id for draft in kept):
+        if subject is None or subject.id not in kept:
             raise Untranslatable("no-subject", spec.segment)
         return (Fact(subject.id, spec.fact),)
 
-    def _links(self, kept: list[Draft]) -> tuple[Link, ...]:
-        if not self.scope.links:
-            return ()
-        ids = {draft.id for draft in kept}
-        return tuple(Link(one.id, other.id) for one, other in self.scope.links if one.id in ids and other.id in ids)
+    def _links(self, kept: Mapping[str, Draft]) -> tuple[Link, ...]:
+        links = self.scope.links
+        return tuple(Link(one.id, other.id) for one, other in links if one.id in kept and other.id in kept)
 
     def _incomplete(self, draft: Draft) -> None:
         self.scope.trouble.append("incomplete")

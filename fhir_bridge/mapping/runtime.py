@@ -34,7 +34,7 @@ _NEVER = "\0"
 MOST_FIELDS = 250
 """No mapping reads a field beyond this one."""
 
-_PAD = [""] * (MOST_FIELDS + 1)
+_REMEMBERED_SEGMENTS = 2048
 _REMEMBERED = 4096
 """Conversions that one map remembers; then it forgets them all and begins again."""
 
@@ -91,6 +91,7 @@ class Scope:
         self.links: list[tuple[Draft, Draft]] = []
         self.decode: Callable[[str], str] = str
         self.new_id = values.id_maker(namespace)
+        self._ids: dict[str, str] = {}
         self._zone = zone
         self._authority_of = authority_of
         self._component, self._sub = delimiters.component or _NEVER, delimiters.subcomponent or _NEVER
@@ -105,7 +106,7 @@ class Scope:
             "COMP": self._component, "SUB": self._sub, "REP": self._repetition, "NULL": NULL,
             "LEFT_OUT": lookup.LEFT_OUT, "made": self.made, "trouble": self.trouble, "Untranslatable": Untranslatable,
             "text": self.text, "part": self._part_reader(), "first": self._first, "rep": self._rep, "reps": self._reps,
-            "valued": self._valued, "count": self._count, "field": field, "padded": padded, "PAD": _PAD,
+            "valued": self._valued, "count": self._count, "field": field,
             "authority": self.authority,
             "identifier_key": self._identifier_key, "compose": compose, "display": self._display, "new": self._new,
             "complete": self._complete, "reference": reference, "concept": lookup.concept, "coding": lookup.coding,
@@ -114,7 +115,7 @@ class Scope:
         for kind, read in self._readers().items():
             names[f"to_{kind}"] = decoded = self._guarded(read)
             names[f"as_{kind}"] = self._remembered(decoded) if kind in _DATES else self._raw(decoded)
-        names["as_string"] = names["as_markdown"] = lambda raw: self.text(raw) or None
+        names["as_code"] = self._code
         names["to_string"] = names["to_markdown"] = lambda text: text.strip() or None
         return names
 
@@ -132,6 +133,10 @@ class Scope:
             return make(parts[0], self.text, self.trouble)
         if kind == "authority":
             return self._authority_of(parts[0])
+        if kind == "pad":
+            return [""] * parts[0]
+        if parts[0] == "segment":
+            return self._segment_memory(names[parts[1]], parts[2])
         function, separator, *rest = (names[name] for name in parts[1:])
         if parts[0] == "fields":
             return self._memory(function)
@@ -198,7 +203,7 @@ class Scope:
 
     def _first_valued(self, *raws: str) -> str:
         for raw in raws:
-            if raw and self._valued(raw):
+            if raw.isalnum() or (raw and self._valued(raw)):
                 return self._first(raw)
         return ""
 
@@ -227,6 +232,10 @@ class Scope:
             "uuid": values.read_uri,
             "id": values.read_id,
         }
+
+    def _code(self, raw: str) -> str | None:
+        text = self.text(raw)
+        return values.read_code(text) if " " in text else text or None
 
     def _guarded(self, read: Callable[[str], Any]) -> Callable[[str], Any]:
         trouble = self.trouble
@@ -284,6 +293,37 @@ class Scope:
                     known.clear()
                 known[raw] = (dumps(value), [draft.remembered() for draft in made[already:]])
             return value
+
+        return remember
+
+    def _segment_memory(self, fill: Callable[..., Any], others: list[list[Any]]) -> Callable[..., None]:
+        """Remembers what a segment says, by the texts of its fields and of the `others` that its map reads.
+
+        Senders repeat most segments of a patient from message to message.
+        """
+        known: dict[str, tuple[bytes, list[str], list[Draft]]] = {}
+        made, trouble, loads, dumps = self.made, self.trouble, orjson.loads, orjson.dumps
+
+        def remember(draft: Draft, fields: list[str], segments: Segments) -> None:
+            key = "\r".join(fields)
+            for name, number in others:
+                key += "\n" + field(segments, name, number)
+            found = known.get(key)
+            if found is not None:
+                _join(draft.resource, loads(found[0]))
+                draft.deleted += found[1]
+                made.extend(found[2])
+                return
+            already, troubles = len(made), len(trouble)
+            resource: dict[str, Any] = {}
+            deleted: list[str] = []
+            fill(resource, deleted, fields, segments)
+            if len(trouble) == troubles:
+                if len(known) >= _REMEMBERED_SEGMENTS:
+                    known.clear()
+                known[key] = dumps(resource), deleted, [draft.remembered() for draft in made[already:]]
+            _join(draft.resource, resource)
+            draft.deleted += deleted
 
         return remember
 
@@ -375,7 +415,12 @@ class Scope:
         return value, system, text(parts[type_at - 1]) if 0 < type_at <= size else ""
 
     def _new(self, type_name: str, key: str, needs: tuple[tuple[str, ...], ...]) -> Draft:
-        return Draft(type_name, self.new_id(key), key, needs)
+        known = self._ids.get(key)
+        if known is None:
+            if len(self._ids) >= _REMEMBERED:
+                self._ids.clear()
+            known = self._ids[key] = self.new_id(key)
+        return Draft(type_name, known, key, needs)
 
     def _complete(self, draft: Draft) -> Draft | None:
         """Takes a finished resource among those made, unless it lacks a required element."""
@@ -395,9 +440,15 @@ class Scope:
 _DATES = frozenset({"date", "dateTime", "instant"})
 
 
-def padded(fields: list[str]) -> list[str]:
-    """A segment's fields with empty ones after the last."""
-    return fields + _PAD[len(fields) :]
+def _join(into: dict[str, Any], part: dict[str, Any]) -> None:
+    """Adds what one map wrote to what others did; the checker saw to it that no single element is written twice."""
+    for name, value in part.items():
+        if name not in into:
+            into[name] = value
+        elif isinstance(value, list):
+            into[name] = into[name] + value
+        elif isinstance(value, dict):
+            _join(into[name], value)
 
 
 def field(segments: Segments, name: str, number: int) -> str:

@@ -72,16 +72,26 @@ class MappingSet:
         return machine.tracer.trace(machine.run(message))
 
     def _machine(self, message: Message, context: TranslateContext, *, traced: bool) -> Machine:
-        machines: dict[Any, Machine] = self._local.__dict__.setdefault("machines", {})
+        local: dict[Any, Any] = self._local.__dict__
+        last = local.get(traced)
+        if last is not None and last[0] is context and last[1:3] == (message.delimiters, message.charset):
+            machine: Machine = last[3]
+            return machine
+        machine = self._bound(message, context, local.setdefault("machines", {}), traced=traced)
+        local[traced] = (context, message.delimiters, message.charset, machine)
+        return machine
+
+    def _bound(
+        self, message: Message, context: TranslateContext, machines: dict[Any, Machine], *, traced: bool
+    ) -> Machine:
         key = (message.delimiters, message.charset, context, traced)
         machine = machines.get(key)
         if machine is None:
             if len(machines) >= _MACHINES:
                 machines.clear()
             compiled, code = self._compiled(traced=traced), self._bytecode(traced=traced)
-            machine = machines[key] = Machine(
-                compiled, code, self._program.triggers, message.delimiters, context, traced=traced
-            )
+            triggers = self._program.triggers
+            machine = machines[key] = Machine(compiled, code, triggers, message.delimiters, context, traced=traced)
         return machine
 
     def _compiled(self, *, traced: bool) -> Compiled:

@@ -29,6 +29,8 @@ _DTM = re.compile(
 _INTEGER = re.compile(r"[+-]?\d{1,10}(?:\.0*)?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(?:\d{1,18}(?:\.\d*)?|\.\d+)", re.ASCII)
 _OID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*))+", re.ASCII)
+_WHOLE_SECONDS = len("YYYY-MM-DDTHH:MM:SS")
+_TO_THE_SECOND = len("YYYYMMDDHHMMSS")
 _MAX_OFFSET = 14 * 60
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
@@ -48,10 +50,16 @@ def read_datetime(text: str, zone: tzinfo) -> str:
 
     Hours alone become the day; seconds are zero beside minutes, as R4 wants. Fractions stay. Raises Unreadable.
     """
-    match = _DTM.fullmatch(text)
-    if match is None:
-        raise Unreadable
-    year, month, day, hour, minute, second, fraction, offset = match.groups()
+    hour: str | None
+    minute: str | None
+    fraction, offset = None, None
+    if len(text) == _TO_THE_SECOND and text.isdecimal() and text.isascii():  # by far the most
+        year, month, day, hour, minute, second = text[:4], text[4:6], text[6:8], text[8:10], text[10:12], text[12:]
+    else:
+        match = _DTM.fullmatch(text)
+        if match is None:
+            raise Unreadable
+        year, month, day, hour, minute, second, fraction, offset = match.groups()
     if hour is None:
         _check_date(year, month, day)
         return "-".join(part for part in (year, month, day) if part)
@@ -78,11 +86,10 @@ def add_seconds(value: str, seconds: int) -> str:
     if "T" not in value:
         raise Unreadable
     try:
-        moved = datetime.fromisoformat(value) + timedelta(seconds=seconds)
-    except (ValueError, OverflowError):
+        moved = datetime.fromisoformat(value[:_WHOLE_SECONDS]) + timedelta(seconds=seconds)
+    except OverflowError:
         raise Unreadable from None
-    rest = re.search(r"(\.\d+)?([+-]\d\d:\d\d|Z)$", value)
-    return moved.strftime("%Y-%m-%dT%H:%M:%S").zfill(19) + (rest[0] if rest else "")
+    return moved.isoformat() + value[_WHOLE_SECONDS:]
 
 
 def read_integer(text: str) -> int:
