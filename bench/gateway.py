@@ -48,7 +48,10 @@ authority = "{facility}"
 
 @dataclass(slots=True)
 class Gateway:
-    """A running gateway. `memory` (RSS) and `proportional` (PSS) hold MB of all processes, one number a sample."""
+    """A running gateway.
+
+    `memory` (RSS) and `proportional` (PSS) hold MB of all processes, one number a sample; `each` the RSS by process.
+    """
 
     var: Path
     http: int
@@ -56,6 +59,7 @@ class Gateway:
     process: subprocess.Popen[str]
     memory: list[float] = field(default_factory=list)
     proportional: list[float] = field(default_factory=list)
+    each: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def token(self) -> str:
@@ -88,7 +92,12 @@ class Gateway:
     def sample(self) -> None:
         """Add one sample of memory: RSS summed, and PSS, in which shared pages count once."""
         processes = [self.process.pid, *_descendants(self.process.pid)]
-        self.memory.append(sum(_kilobytes(pid, "status", "VmRSS:") for pid in processes) / 1024)
+        each: dict[str, float] = {}
+        for pid in processes:
+            name = _name(pid)
+            each[name] = each.get(name, 0.0) + _kilobytes(pid, "status", "VmRSS:") / 1024
+        self.each.append(each)
+        self.memory.append(sum(each.values()))
         self.proportional.append(sum(_kilobytes(pid, "smaps_rollup", "Pss:") for pid in processes) / 1024)
 
 
@@ -173,6 +182,16 @@ def _children(pid: int) -> list[int]:
             return [int(word) for word in file.read().split()]
     except OSError:
         return []
+
+
+def _name(pid: int) -> str:
+    """What a process is for: ``wire``, ``worker``, …; the supervisor is ``serve``."""
+    try:
+        with open(f"/proc/{pid}/cmdline", encoding="ascii") as file:  # noqa: PTH123 - not a file of ours
+            words = file.read().split("\0")
+    except OSError:
+        return "ended"
+    return words[words.index("_process") + 1] if "_process" in words else words[-2]
 
 
 def _kilobytes(pid: int, file: str, name: str) -> int:

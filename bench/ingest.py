@@ -40,6 +40,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--folder", type=Path, default=Path(), help="where the data are made, and removed again")
     options = parser.parse_args(argv)
     rates, peaks, proportional, growth = [], [], [], []
+    each: dict[str, list[float]] = {}
     for number in range(options.runs):
         var = Path(tempfile.mkdtemp(prefix=".bench-ingest-", dir=options.folder))
         try:
@@ -53,11 +54,15 @@ def run(argv: Sequence[str]) -> int:
                 peaks.append(max(gateway.memory))
                 proportional.append(max(gateway.proportional))
                 growth.append(_growth(gateway.memory))
+                for name in gateway.each[-1]:
+                    each.setdefault(name, []).append(max(sample.get(name, 0.0) for sample in gateway.each))
         finally:
             shutil.rmtree(var)
     report(Figure("ingest", f"rate, {options.connections} connections, one worker", rates, "messages/s", target=500))
     report(Figure("ingest", "memory of all processes, RSS, peak", peaks, "MB", target=400, lower_is_better=True))
     report(Figure("ingest", "memory of all processes, PSS, peak", proportional, "MB"))
+    for name, runs in each.items():
+        report(Figure("ingest", f"memory of {name}, RSS, peak", runs, "MB"))
     report(Figure("ingest", "memory growth, second half", growth, "%", target=10, lower_is_better=True))
     return 0
 
