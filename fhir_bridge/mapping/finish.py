@@ -14,7 +14,7 @@ from fhir_bridge.record.assertion import Assertion
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fhir_bridge.mapping.runtime import Draft
+    from fhir_bridge.mapping.drafts import Draft
 
 
 def finish(drafts: list[Draft], incomplete: Callable[[Draft], None]) -> dict[str, Draft]:

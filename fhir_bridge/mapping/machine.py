@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fhir_bridge.mapping import values
 from fhir_bridge.mapping.errors import NotMapped, Untranslatable
 from fhir_bridge.mapping.finish import assertion, finish
-from fhir_bridge.mapping.runtime import Draft, Scope
+from fhir_bridge.mapping.runtime import Scope
 from fhir_bridge.mapping.trace import Tracer
 from fhir_bridge.record.assertion import Fact, Link, Translation
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from fhir_bridge.mapping.compile import Compiled, TriggerSpec
     from fhir_bridge.mapping.definitions import Delimiters, Message, Segment
+    from fhir_bridge.mapping.drafts import Draft
 
 
 @dataclass(frozen=True, slots=True)

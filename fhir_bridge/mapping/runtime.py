@@ -1,4 +1,4 @@
-"""What compiled maps call: reading parts of a message, conversions, keys, resources in the making, and a memory.
+"""What compiled maps call that depends on delimiters and the feed: reading parts of a message, conversions, keys.
 
 A Scope is made for one set of delimiters and settings, and belongs to one thread: everything in it may be remembered by
 the raw text alone. What a translation asserts is put together in `translate`.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from fhir_bridge.mapping import lookup, values
+from fhir_bridge.mapping.drafts import Draft, compose, field, groups, reference
 from fhir_bridge.mapping.errors import Untranslatable
+from fhir_bridge.mapping.memory import MOST_TEXTS, Memory
 from fhir_bridge.mapping.values import Unreadable
 
 if TYPE_CHECKING:
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
     from uuid import UUID
 
-    from fhir_bridge.mapping.definitions import Delimiters, Segment
-
-    Segments = Mapping[str, list[Segment]]
+    from fhir_bridge.mapping.definitions import Delimiters
 
 NULL = '""'
 """What HL7 v2 writes to delete a value."""
@@ -34,46 +32,8 @@ _NEVER = "\0"
 MOST_FIELDS = 250
 """No mapping reads a field beyond this one."""
 
-_REMEMBERED_SEGMENTS = 2048
-_REMEMBERED = 4096
-"""Conversions that one map remembers; then it forgets them all and begins again."""
-
 _PARTS = {"CX": (1, 4, 5), "XCN": (1, 9, 13), "PPN": (1, 9, 13), "CN": (1, 8, 0), "XON": (10, 6, 7)}
 """Where an identifier's value, authority and type stand in each data type."""
-
-
-class Draft:
-    """A resource in the making: its JSON, the registers that the sender deleted, the required elements it may lack.
-
-    A remembered one has `kept`, the JSON as bytes, instead of `resource`; it is shared and never changed.
-    """
-
-    __slots__ = ("deleted", "id", "is_patient", "kept", "key", "needs", "origin", "ref", "resource")
-
-    def __init__(self, type_name: str, resource_id: str, key: str, needs: tuple[tuple[str, ...], ...]) -> None:
-        self.id, self.key, self.needs = resource_id, key, needs
-        self.ref = f"{type_name}/{resource_id}"
-        self.is_patient = type_name == "Patient"
-        self.resource: dict[str, Any] = {"resourceType": type_name, "id": resource_id}
-        self.deleted: list[str] = []
-        self.kept = b""
-        self.origin: list[str] | None = None
-
-    def remembered(self) -> Draft:
-        """The same, to be kept beyond its message."""
-        draft = Draft("", self.id, self.key, ())
-        draft.ref, draft.kept = self.ref, self.kept or orjson.dumps(self.resource)
-        draft.is_patient = self.is_patient
-        return draft
-
-    def fresh(self) -> Draft:
-        """The same, to be changed."""
-        if not self.kept:
-            return self
-        draft = Draft("", self.id, self.key, self.needs)
-        draft.ref, draft.resource = self.ref, orjson.loads(self.kept)
-        draft.is_patient = self.is_patient
-        return draft
 
 
 class Scope:
@@ -98,6 +58,7 @@ class Scope:
         self._repetition, self._escape = delimiters.repetition or _NEVER, delimiters.escape or _NEVER
         self._marks = self._component + self._sub + self._repetition + " "
         self.text = self._text_reader()
+        self._memory = Memory(self.made, self.trouble, self.text)
         self.authority = self._authority_reader()
         self.names: dict[str, Any] = self._names()
 
@@ -114,7 +75,7 @@ class Scope:
         }  # fmt: skip
         for kind, read in self._readers().items():
             names[f"to_{kind}"] = decoded = self._guarded(read)
-            names[f"as_{kind}"] = self._remembered(decoded) if kind in _DATES else self._raw(decoded)
+            names[f"as_{kind}"] = self._memory.values(decoded) if kind in _DATES else self._raw(decoded)
         names["as_code"] = self._code
         names["to_string"] = names["to_markdown"] = lambda text: text.strip() or None
         return names
@@ -136,17 +97,17 @@ class Scope:
         if kind == "pad":
             return [""] * parts[0]
         if parts[0] == "segment":
-            return self._segment_memory(names[parts[1]], parts[2])
+            return self._memory.segments(names[parts[1]], parts[2])
         function, separator, *rest = (names[name] for name in parts[1:])
         if parts[0] == "fields":
-            return self._memory(function)
+            return self._memory.objects(function)
         if parts[0] == "all":
-            return self._simple_memory(lambda raw: self._all(function, raw))
+            return self._memory.simple(lambda raw: self._all(function, raw))
         if parts[0] == "map":
-            return self._simple_memory(lambda raw: function({}, raw, separator, *rest))
+            return self._memory.simple(lambda raw: function({}, raw, separator, *rest))
         if parts[0] == "row":
-            return self._simple_memory(lambda raw: function(raw, separator, *rest))
-        return self._memory(lambda raw: function(raw, separator))
+            return self._memory.simple(lambda raw: function(raw, separator, *rest))
+        return self._memory.objects(lambda raw: function(raw, separator))
 
     # reading
 
@@ -255,104 +216,6 @@ class Scope:
         text = self.text
         return lambda raw: convert(text(raw))
 
-    def _remembered(self, convert: Callable[[str], Any]) -> Callable[[str], Any]:
-        """Remembers values that cannot be changed; not the unreadable ones, whose trouble must be noted again."""
-        known: dict[str, Any] = {}
-        text = self.text
-
-        def remember(raw: str) -> Any:
-            value = known.get(raw)
-            if value is None:
-                value = convert(text(raw))
-                if value is not None:
-                    if len(known) >= _REMEMBERED:
-                        known.clear()
-                    known[raw] = value
-            return value
-
-        return remember
-
-    def _memory(self, convert: Callable[..., Any]) -> Callable[..., Any]:
-        """Remembers objects as JSON and gives a new one each time, with the resources that the conversion made.
-
-        What is given names all that the conversion depends on: the raw text itself, or the texts of several fields
-        and then the arguments.
-        """
-        known: dict[Any, tuple[bytes, list[Draft]]] = {}
-        made, trouble, loads, dumps = self.made, self.trouble, orjson.loads, orjson.dumps
-
-        def remember(raw: Any, *arguments: Any) -> Any:
-            found = known.get(raw)
-            if found is not None:
-                made.extend(found[1])
-                return loads(found[0])
-            already, troubles = len(made), len(trouble)
-            value = convert(*arguments) if arguments else convert(raw)
-            if len(trouble) == troubles:
-                if len(known) >= _REMEMBERED:
-                    known.clear()
-                known[raw] = (dumps(value), [draft.remembered() for draft in made[already:]])
-            return value
-
-        return remember
-
-    def _segment_memory(self, fill: Callable[..., Any], others: list[list[Any]]) -> Callable[..., None]:
-        """Remembers what a segment says, by the texts of its fields and of the `others` that its map reads.
-
-        Senders repeat most segments of a patient from message to message.
-        """
-        known: dict[str, tuple[bytes, list[str], list[Draft]]] = {}
-        made, trouble, loads, dumps = self.made, self.trouble, orjson.loads, orjson.dumps
-
-        def remember(draft: Draft, fields: list[str], segments: Segments) -> None:
-            key = "\r".join(fields)
-            for name, number in others:
-                key += "\n" + field(segments, name, number)
-            found = known.get(key)
-            if found is not None:
-                _join(draft.resource, loads(found[0]))
-                draft.deleted += found[1]
-                made.extend(found[2])
-                return
-            already, troubles = len(made), len(trouble)
-            resource: dict[str, Any] = {}
-            deleted: list[str] = []
-            fill(resource, deleted, fields, segments)
-            if len(trouble) == troubles:
-                if len(known) >= _REMEMBERED_SEGMENTS:
-                    known.clear()
-                known[key] = dumps(resource), deleted, [draft.remembered() for draft in made[already:]]
-            _join(draft.resource, resource)
-            draft.deleted += deleted
-
-        return remember
-
-    def _simple_memory(self, convert: Callable[[str], Any]) -> Callable[[str], Any]:
-        """The same for conversions that seldom make resources."""
-        known: dict[str, bytes] = {}
-        made, loads, dumps = self.made, orjson.loads, orjson.dumps
-        remember_all = self._memory(convert)
-        makes = False
-
-        def remember(raw: str) -> Any:
-            found = known.get(raw)
-            return forget(raw) if found is None else loads(found)
-
-        def forget(raw: str) -> Any:
-            nonlocal makes
-            if makes:
-                return remember_all(raw)
-            already, troubles = len(made), len(self.trouble)
-            value = convert(raw)
-            makes = len(made) > already
-            if not makes and len(self.trouble) == troubles:
-                if len(known) >= _REMEMBERED:
-                    known.clear()
-                known[raw] = dumps(value)
-            return value
-
-        return remember
-
     def _authority_reader(self) -> Callable[..., str | None]:
         known: dict[str, str] = {}
         text, sub = self.text, self._sub
@@ -363,7 +226,7 @@ class Scope:
             if uri is None:
                 parts = [text(part) for part in raw.split(separator)]
                 uri = values.authority_uri(*[*parts, "", ""][:3])
-                if len(known) >= _REMEMBERED:
+                if len(known) >= MOST_TEXTS:
                     known.clear()
                 known[separator + raw] = uri
             return uri or None
@@ -417,7 +280,7 @@ class Scope:
     def _new(self, type_name: str, key: str, needs: tuple[tuple[str, ...], ...]) -> Draft:
         known = self._ids.get(key)
         if known is None:
-            if len(self._ids) >= _REMEMBERED:
+            if len(self._ids) >= MOST_TEXTS:
                 self._ids.clear()
             known = self._ids[key] = self.new_id(key)
         return Draft(type_name, known, key, needs)
@@ -438,53 +301,3 @@ class Scope:
 
 
 _DATES = frozenset({"date", "dateTime", "instant"})
-
-
-def _join(into: dict[str, Any], part: dict[str, Any]) -> None:
-    """Adds what one map wrote to what others did; the checker saw to it that no single element is written twice."""
-    for name, value in part.items():
-        if name not in into:
-            into[name] = value
-        elif isinstance(value, list):
-            into[name] = into[name] + value
-        elif isinstance(value, dict):
-            _join(into[name], value)
-
-
-def field(segments: Segments, name: str, number: int) -> str:
-    """A raw field of the first segment of a name, '' when absent."""
-    found = segments.get(name)
-    if not found:
-        return ""
-    fields = found[0].fields
-    return fields[number] if len(fields) > number else ""
-
-
-def compose(type_name: str, owners: Sequence[Draft | None], texts: Sequence[str]) -> str:
-    """``Type|owner's id|text``: '' when an owner is missing, or no text has a value."""
-    if None in owners or not any(texts):
-        return ""
-    if "|" in "".join(texts):
-        texts = [text.replace("|", "%7C") for text in texts]
-    return "|".join([type_name, *[owner.id for owner in owners if owner], *texts])
-
-
-def reference(draft: Draft | None, text: str = "") -> dict[str, Any] | None:
-    """A Reference to a resource, with a display where there is one; a display alone; or nothing."""
-    if draft is None:
-        return {"display": text} if text else None
-    return {"reference": draft.ref, "display": text} if text else {"reference": draft.ref}
-
-
-def groups(
-    segments: Sequence[Segment], everywhere: Segments, anchor: str, members: frozenset[str]
-) -> list[dict[str, list[Segment]]]:
-    """The parts of a message that begin at each `anchor`; segments of other names are the whole message's."""
-    outside = {name: found for name, found in everywhere.items() if name not in members}
-    found: list[dict[str, list[Segment]]] = []
-    for segment in segments:
-        if segment.name == anchor:
-            found.append(dict(outside))
-        if found and segment.name in members:
-            found[-1].setdefault(segment.name, []).append(segment)
-    return found

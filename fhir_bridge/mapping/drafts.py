@@ -1,0 +1,101 @@
+"""Resources in the making, and what compiled code does with them: keys, references, groups of segments.
+
+Plain values and functions; what depends on a message's delimiters or the feed's settings is `runtime`'s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fhir_bridge.mapping.definitions import Segment
+
+    Segments = Mapping[str, list[Segment]]
+
+
+class Draft:
+    """A resource in the making: its JSON, the registers that the sender deleted, the required elements it may lack.
+
+    A remembered one has `kept`, the JSON as bytes, instead of `resource`; it is shared and never changed.
+    """
+
+    __slots__ = ("deleted", "id", "is_patient", "kept", "key", "needs", "origin", "ref", "resource")
+
+    def __init__(self, type_name: str, resource_id: str, key: str, needs: tuple[tuple[str, ...], ...]) -> None:
+        self.id, self.key, self.needs = resource_id, key, needs
+        self.ref = f"{type_name}/{resource_id}"
+        self.is_patient = type_name == "Patient"
+        self.resource: dict[str, Any] = {"resourceType": type_name, "id": resource_id}
+        self.deleted: list[str] = []
+        self.kept = b""
+        self.origin: list[str] | None = None
+
+    def remembered(self) -> Draft:
+        """The same, to be kept beyond its message."""
+        draft = Draft("", self.id, self.key, ())
+        draft.ref, draft.kept = self.ref, self.kept or orjson.dumps(self.resource)
+        draft.is_patient = self.is_patient
+        return draft
+
+    def fresh(self) -> Draft:
+        """The same, to be changed."""
+        if not self.kept:
+            return self
+        draft = Draft("", self.id, self.key, self.needs)
+        draft.ref, draft.resource = self.ref, orjson.loads(self.kept)
+        draft.is_patient = self.is_patient
+        return draft
+
+
+def join(into: dict[str, Any], part: dict[str, Any]) -> None:
+    """Adds what one map wrote to what others did; the checker saw to it that no single element is written twice."""
+    for name, value in part.items():
+        if name not in into:
+            into[name] = value
+        elif isinstance(value, list):
+            into[name] = into[name] + value
+        elif isinstance(value, dict):
+            join(into[name], value)
+
+
+def field(segments: Segments, name: str, number: int) -> str:
+    """A raw field of the first segment of a name, '' when absent."""
+    found = segments.get(name)
+    if not found:
+        return ""
+    fields = found[0].fields
+    return fields[number] if len(fields) > number else ""
+
+
+def compose(type_name: str, owners: Sequence[Draft | None], texts: Sequence[str]) -> str:
+    """``Type|owner's id|text``: '' when an owner is missing, or no text has a value."""
+    if None in owners or not any(texts):
+        return ""
+    if "|" in "".join(texts):
+        texts = [text.replace("|", "%7C") for text in texts]
+    return "|".join([type_name, *[owner.id for owner in owners if owner], *texts])
+
+
+def reference(draft: Draft | None, text: str = "") -> dict[str, Any] | None:
+    """A Reference to a resource, with a display where there is one; a display alone; or nothing."""
+    if draft is None:
+        return {"display": text} if text else None
+    return {"reference": draft.ref, "display": text} if text else {"reference": draft.ref}
+
+
+def groups(
+    segments: Sequence[Segment], everywhere: Segments, anchor: str, members: frozenset[str]
+) -> list[dict[str, list[Segment]]]:
+    """The parts of a message that begin at each `anchor`; segments of other names are the whole message's."""
+    outside = {name: found for name, found in everywhere.items() if name not in members}
+    found: list[dict[str, list[Segment]]] = []
+    for segment in segments:
+        if segment.name == anchor:
+            found.append(dict(outside))
+        if found and segment.name in members:
+            found[-1].setdefault(segment.name, []).append(segment)
+    return found

@@ -1,0 +1,127 @@
+"""Conversions that were done before, by the raw text alone: most of what a hospital sends, it has sent already.
+
+Objects are remembered as JSON bytes and given out anew each time, so that nobody can change what is remembered. A
+conversion that met trouble is not remembered, since its trouble must be noted again. Memories belong to one thread, and
+hold a bounded number of texts: then they forget them all and begin again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from fhir_bridge.mapping.drafts import Draft, field, join
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fhir_bridge.mapping.drafts import Segments
+
+MOST_TEXTS = 4096
+MOST_SEGMENTS = 2048
+
+
+class Memory:
+    """Wraps conversions; `made` and `trouble` are the lists that they fill beside, `text` reads a raw text."""
+
+    def __init__(self, made: list[Draft], trouble: list[str], text: Callable[[str], str]) -> None:
+        self._made, self._trouble, self._text = made, trouble, text
+
+    def values(self, convert: Callable[[str], Any]) -> Callable[[str], Any]:
+        """Remembers values that cannot be changed; not the unreadable ones, whose trouble must be noted again."""
+        known: dict[str, Any] = {}
+        text = self._text
+
+        def remember(raw: str) -> Any:
+            value = known.get(raw)
+            if value is None:
+                value = convert(text(raw))
+                if value is not None:
+                    if len(known) >= MOST_TEXTS:
+                        known.clear()
+                    known[raw] = value
+            return value
+
+        return remember
+
+    def objects(self, convert: Callable[..., Any]) -> Callable[..., Any]:
+        """Remembers objects as JSON and gives a new one each time, with the resources that the conversion made.
+
+        What is given names all that the conversion depends on: the raw text itself, or the texts of several fields
+        and then the arguments.
+        """
+        known: dict[Any, tuple[bytes, list[Draft]]] = {}
+        made, trouble, loads, dumps = self._made, self._trouble, orjson.loads, orjson.dumps
+
+        def remember(raw: Any, *arguments: Any) -> Any:
+            found = known.get(raw)
+            if found is not None:
+                made.extend(found[1])
+                return loads(found[0])
+            already, troubles = len(made), len(trouble)
+            value = convert(*arguments) if arguments else convert(raw)
+            if len(trouble) == troubles:
+                if len(known) >= MOST_TEXTS:
+                    known.clear()
+                known[raw] = (dumps(value), [draft.remembered() for draft in made[already:]])
+            return value
+
+        return remember
+
+    def segments(self, fill: Callable[..., Any], others: list[list[Any]]) -> Callable[..., None]:
+        """Remembers what a segment says, by the texts of its fields and of the `others` that its map reads.
+
+        Senders repeat most segments of a patient from message to message.
+        """
+        known: dict[str, tuple[bytes, list[str], list[Draft]]] = {}
+        made, trouble, loads, dumps = self._made, self._trouble, orjson.loads, orjson.dumps
+
+        def remember(draft: Draft, fields: list[str], segments: Segments) -> None:
+            key = "\r".join(fields)
+            for name, number in others:
+                key += "\n" + field(segments, name, number)
+            found = known.get(key)
+            if found is not None:
+                join(draft.resource, loads(found[0]))
+                draft.deleted += found[1]
+                made.extend(found[2])
+                return
+            already, troubles = len(made), len(trouble)
+            resource: dict[str, Any] = {}
+            deleted: list[str] = []
+            fill(resource, deleted, fields, segments)
+            if len(trouble) == troubles:
+                if len(known) >= MOST_SEGMENTS:
+                    known.clear()
+                known[key] = dumps(resource), deleted, [draft.remembered() for draft in made[already:]]
+            join(draft.resource, resource)
+            draft.deleted += deleted
+
+        return remember
+
+    def simple(self, convert: Callable[[str], Any]) -> Callable[[str], Any]:
+        """The same for conversions that seldom make resources."""
+        known: dict[str, bytes] = {}
+        made, trouble, loads, dumps = self._made, self._trouble, orjson.loads, orjson.dumps
+        remember_all = self.objects(convert)
+        makes = False
+
+        def remember(raw: str) -> Any:
+            found = known.get(raw)
+            return forget(raw) if found is None else loads(found)
+
+        def forget(raw: str) -> Any:
+            nonlocal makes
+            if makes:
+                return remember_all(raw)
+            already, troubles = len(made), len(trouble)
+            value = convert(raw)
+            makes = len(made) > already
+            if not makes and len(trouble) == troubles:
+                if len(known) >= MOST_TEXTS:
+                    known.clear()
+                known[raw] = dumps(value)
+            return value
+
+        return remember
