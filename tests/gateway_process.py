@@ -55,10 +55,18 @@ class Endpoint:
 class Gateway:
     """`fhir-bridge serve`, its API, and a hand on each of its processes."""
 
-    def __init__(self, folder: Path, ehr: Endpoint | None = None, settings: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ehr: Endpoint | None = None,
+        settings: str = "",
+        *,
+        environment: dict[str, str] | None = None,
+        log: Path | None = None,
+    ) -> None:
         self.var = folder / "var"
         self.http, self.mllp = free_port(), free_port()
-        self._log = (folder / "serve.log").open("ab")
+        self._log = (log or folder / "serve.log").open("ab")
         config = folder / "fhir-bridge.toml"
         destination = f'[destinations.ehr]\nbase_url = "{ehr.base}"\n' if ehr else ""
         config.write_text(
@@ -68,6 +76,7 @@ class Gateway:
         )
         clean = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_BRIDGE_")}
         self._environment = {**clean, "FHIR_BRIDGE_CONFIG": str(config), "FHIR_BRIDGE_TOKEN": "test-token-of-sixteen"}
+        self._environment |= environment or {}
         self.session = requests.Session()
         self.session.headers["Authorization"] = "Bearer test-token-of-sixteen"
         self.process: subprocess.Popen[bytes] | None = None

@@ -1,104 +1,21 @@
-"""SIGKILL of every process of a running gateway, at random moments, under load.
-
-Counted where the truth is: acknowledgements at the sender, write-backs in the sandbox EHR's own log. Every acknowledged
-control id has exactly one outcome, no write-back arrives twice, and a rebuild equals the live state (I1, I2, I3, I8).
-"""
+"""SIGKILL of every process of a running gateway under load: at random moments, and at the points that matter most."""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
-import threading
 import time
-from collections import Counter
 from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
-import requests
 
-from adapters.hl7v2.ack import read_ack
-from adapters.hl7v2.errors import Hl7Error
-from adapters.hl7v2.sender import Sender
-from fhir_bridge.record.clocks import instant
-from fhir_bridge.sandbox.day import day
-from fhir_bridge.sandbox.fhir_server import writes
+from tests.faults.inside.sitecustomize import POINTS
+from tests.faults.storm import Load, account
 from tests.gateway_process import Endpoint, Gateway, until
 
-SENDERS = 4
-BEGAN = instant("2026-11-20T00:00:00Z")
-EDUCATION = ("edu-diagnosis", "instructions-missing", "discharge-instructions")
-OUTCOMES = {"edu-diagnosis": "demonstrated"}
-
-
-class Load:
-    """Senders that repeat until they are answered, as an EHR's interface engine does, and an associate at work."""
-
-    def __init__(self, gateway: Gateway, seed: int, patients: int) -> None:
-        self.gateway = gateway
-        self.acknowledged: list[str] = []
-        self.finished: list[str] = []
-        self.enough = threading.Event()
-        self._lanes: list[list[tuple[str, bytes]]] = [[] for _ in range(SENDERS)]
-        for event in day(seed, BEGAN, patients):
-            if isinstance(event.payload, bytes):
-                control_id = event.payload.split(b"|", 10)[9].decode()
-                lane = hash(event.payload.split(b"\rPID|", 1)[-1].split(b"|", 3)[2]) % SENDERS
-                self._lanes[lane].append((control_id, event.payload))
-        self._threads = [threading.Thread(target=self._send, args=(lane,)) for lane in self._lanes]
-        self._threads.append(threading.Thread(target=self._work))
-
-    @property
-    def told(self) -> bool:
-        return not any(thread.is_alive() for thread in self._threads[:-1])
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def join(self) -> None:
-        for thread in self._threads[:-1]:
-            thread.join()
-        self.enough.set()
-        self._threads[-1].join()
-
-    def _send(self, lane: list[tuple[str, bytes]]) -> None:
-        sender = Sender("127.0.0.1", self.gateway.mllp, timeout=5)
-        for control_id, raw in lane:
-            while not self._answered(sender, control_id, raw):
-                time.sleep(0.02)
-        sender.close()
-
-    def _answered(self, sender: Sender, control_id: str, raw: bytes) -> bool:
-        try:
-            ack = read_ack(sender.send(raw))
-        except Hl7Error:
-            return False
-        if ack.code in ("AA", "CA"):
-            self.acknowledged.append(control_id)
-        return True
-
-    def _work(self) -> None:
-        """Finish tasks that write back, each with one Idempotency-Key however often it has to be asked."""
-        session = requests.Session()
-        session.headers.update(self.gateway.session.headers)
-        while not self.enough.wait(0.05):
-            for rule in EDUCATION:
-                with suppress(requests.RequestException, ValueError, KeyError):
-                    tasks = session.get(f"{self.gateway.url}/api/tasks", params={"rule": rule, "limit": 3}, timeout=3)
-                    for task in tasks.json()["items"]:
-                        self._finish(session, task)
-        session.close()
-
-    def _finish(self, session: requests.Session, task: dict) -> None:
-        answer = session.post(
-            f"{self.gateway.url}/api/tasks/{task['id']}/complete",
-            json={"outcome": OUTCOMES.get(task["rule"], task["why"]["outcomes"][0]), "medium": "FACE"},
-            headers={"Idempotency-Key": f"done-{task['id']}"},
-            timeout=5,
-        )
-        if answer.status_code == 200:
-            self.finished.append(task["id"])
+INSIDE = Path(__file__).with_name("inside")
 
 
 def kill_one(gateway: Gateway, rng: random.Random) -> str:
@@ -118,44 +35,58 @@ def kill_one(gateway: Gateway, rng: random.Random) -> str:
     return name
 
 
-def storm(tmp_path, seed: int, rounds: int, patients: int) -> None:
+def storm(tmp_path, ledger, seed: int, rounds: int, patients: int) -> None:
     """Load and kills until the day is told; then the counting."""
     rng = random.Random(seed)
     with closing(Endpoint(tmp_path / "ehr.log")) as ehr, Gateway(tmp_path, ehr) as gateway:
-        _storm(gateway, ehr, Load(gateway, seed, patients), rng, rounds)
+        load = Load(gateway, seed, patients)
+        load.start()
+        while ledger.faults.total() < rounds:
+            time.sleep(rng.uniform(0.2, 2.0))
+            if killed := kill_one(gateway, rng):
+                ledger.faults[f"kill {killed}"] += 1
+        until(lambda: len(load.finished) >= 5)
+        load.join()
+        account(gateway, ehr, load, ledger)
 
 
-def _storm(gateway: Gateway, ehr: Endpoint, load: Load, rng: random.Random, rounds: int) -> None:
-    load.start()
-    killed: Counter[str] = Counter()
-    for _ in range(rounds):
-        time.sleep(rng.uniform(0.2, 2.0))
-        killed[kill_one(gateway, rng)] += 1
-    until(lambda: len(load.finished) >= 5)
-    load.join()
-    until(gateway.settled, seconds=60)
-
-    control_ids = [control_id for lane in load._lanes for control_id, _ in lane]
-    assert Counter(load.acknowledged) == Counter(control_ids), "each message was acknowledged, once"
-    for control_id in control_ids:
-        outcomes = [m["outcome"] for m in gateway.get("/api/messages", control_id=control_id)["items"]]
-        assert len([outcome for outcome in outcomes if outcome != "duplicate"]) == 1, (control_id, outcomes)
-        assert None not in outcomes
-    assert max(writes(ehr.log).values(), default=0) <= 1, "no write-back was sent twice"
-    deliveries = gateway.get("/api/status")["deliveries"]
-    assert deliveries["delivered"] + deliveries["unsure"] + deliveries["held"] == sum(deliveries.values())
-    assert deliveries["delivered"] <= len(writes(ehr.log))
-    rebuilt = gateway.run("rebuild")
-    assert rebuilt.returncode == 0, rebuilt.stderr
-    assert sum(killed.values()) == rounds
+def kills_at_points(tmp_path, ledger, seed: int, patients: int, times: int) -> None:
+    """Each point in turn: armed, reached under load, dead, gone on after."""
+    faults = tmp_path / "faults"
+    faults.mkdir()
+    environment = {"PYTHONPATH": str(INSIDE), "FAULT_FOLDER": str(faults)}
+    points = list(POINTS) * times
+    random.Random(seed).shuffle(points)
+    with closing(Endpoint(tmp_path / "ehr.log")) as ehr, Gateway(tmp_path, ehr, environment=environment) as gateway:
+        load = Load(gateway, seed, patients, pause=0.03)
+        load.start()
+        for point in points:
+            (faults / "arming").write_text(point, "ascii")
+            (faults / "arming").rename(faults / "armed")
+            until((faults / f"fired-{point}").exists, seconds=60, pause=0.01)
+            (faults / f"fired-{point}").unlink()
+            ledger.faults[f"kill at {point}"] += 1
+        load.join()
+        account(gateway, ehr, load, ledger)
 
 
-def test_kills_under_load_lose_nothing_and_double_nothing(tmp_path):
-    storm(tmp_path, seed=11, rounds=10, patients=60)
+def test_kills_under_load_lose_nothing_and_double_nothing(tmp_path, ledger):
+    storm(tmp_path, ledger, seed=11, rounds=5, patients=40)
+
+
+def test_kills_at_each_point_lose_nothing_and_double_nothing(tmp_path, ledger):
+    kills_at_points(tmp_path, ledger, seed=12, patients=60, times=1)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(20))
-def test_hundreds_of_kills_lose_nothing_and_double_nothing(tmp_path, seed):
-    storm(tmp_path, seed=1000 + seed, rounds=25, patients=200)
+def test_hundreds_of_kills_lose_nothing_and_double_nothing(tmp_path, ledger, seed):
+    storm(tmp_path, ledger, seed=1000 + seed, rounds=25, patients=200)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(5))
+def test_many_kills_at_each_point_lose_nothing_and_double_nothing(tmp_path, ledger, seed):
+    kills_at_points(tmp_path, ledger, seed=2000 + seed, patients=400, times=5)
