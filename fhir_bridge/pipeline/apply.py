@@ -31,11 +31,16 @@ GATEWAY = "gateway"
 
 
 class Fold:
-    """Applies entries to a state. `journal` is only read for entries that a retry cites."""
+    """Applies entries to a state. `journal` is only read for entries that a retry cites.
 
-    def __init__(self, state: State, journal: JournalReader, sets: SetsInForce, validate: Validate) -> None:
+    `alone` says that nobody else writes this state meanwhile, so that what was written last may be remembered.
+    """
+
+    def __init__(
+        self, state: State, journal: JournalReader, sets: SetsInForce, validate: Validate, *, alone: bool = True
+    ) -> None:
         self.state, self.journal, self.sets, self.validate = state, journal, sets, validate
-        self._directory = Directory()
+        self._directory = Directory(Directory.LIMIT if alone else 0)
         self._kinds: dict[Kind, Callable[[Entry, Frame], Ended]] = {
             Kind.HL7V2: self._hl7v2,
             Kind.FHIR: self._fhir,

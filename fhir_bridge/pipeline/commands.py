@@ -22,7 +22,7 @@ from fhir_bridge.tasks import catalogue, machine
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fhir_bridge.pipeline.oblige import InForce
+    from fhir_bridge.pipeline.context import InForce
     from fhir_bridge.pipeline.ports import Validate
     from fhir_bridge.pipeline.reconcile import Frame
     from fhir_bridge.tasks.education import Material

@@ -8,84 +8,26 @@ changes no value and so does nothing. What a rule means stands in `fhir_bridge.t
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fhir_bridge.pipeline.affected import affected, root_of
+from fhir_bridge.pipeline.context import InForce, context_of, person_of
+from fhir_bridge.pipeline.evidence import evidence
 from fhir_bridge.pipeline.state import TaskRow
-from fhir_bridge.record import episode, merge, project
+from fhir_bridge.record import merge
 from fhir_bridge.record.clocks import iso
-from fhir_bridge.record.episode import Occurrence
-from fhir_bridge.tasks.education import Catalogue
-from fhir_bridge.tasks.rules import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from fhir_bridge.pipeline.context import Person
     from fhir_bridge.pipeline.reconcile import Frame
     from fhir_bridge.record.merge import Doc
-    from fhir_bridge.tasks.calendar import Calendar
-    from fhir_bridge.tasks.rules import Judgement, RuleSet
-
-SCOPES = ("Encounter", "Appointment", "Communication")
-_SETS = {
-    "coverage": "Coverage",
-    "conditions": "Condition",
-    "relatedPersons": "RelatedPerson",
-    "allergies": "AllergyIntolerance",
-}
-_FACTS = {
-    "Encounter": (
-        "pre-admitted",
-        "admitted",
-        "registered",
-        "discharged",
-        "transferred",
-        "leave-begun",
-        "class-changed",
-    ),
-    "Appointment": ("booked", "rescheduled", "arrived", "fulfilled", "no-show", "cancelled"),
-    "Communication": ("received",),
-    "Patient": ("died",),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class InForce:
-    """What obligations are judged by: the rules, the facility's calendar and languages, and the namespace of ids.
-
-    `materials` is the education catalogue that completed teaching refers to.
-    """
-
-    rules: RuleSet
-    calendar: Calendar
-    languages: tuple[str, ...]
-    namespace: uuid.UUID
-    materials: Catalogue = field(default_factory=lambda: Catalogue(()))
-    _wanted: dict[str, frozenset[str]] = field(default_factory=dict, compare=False)
-
-    def wanted(self, scope: str) -> frozenset[str]:
-        """The variables that the rules of a scope look at."""
-        if scope not in self._wanted:
-            self._wanted[scope] = frozenset(variable for variable, _ in self.rules.reads(scope))
-        return self._wanted[scope]
-
-
-@dataclass(slots=True)
-class Person:
-    """One patient as rules see them: the linked records, the survivor's first, loaded once for each entry."""
-
-    root: str
-    members: list[str]
-    docs: list[Doc]
-    resource: dict[str, Any]
-    test: bool
-    appointments: list[dict[str, Any]] | None = field(default=None)
+    from fhir_bridge.tasks.rules import Context, Judgement
 
 
 def oblige(frame: Frame, force: InForce) -> None:
     """Bring the obligations of everything that the entry changed in line with the record as it now is."""
     reconciler = _Reconciler(frame, force)
-    for root, docs in _affected(frame, force).items():
+    for root, docs in affected(frame, force).items():
         reconciler.run(root, docs)
 
 
@@ -95,37 +37,7 @@ def judge_again(frame: Frame, part_id: str, force: InForce) -> None:
     if doc is not None:
         patient = doc["id"] if doc["type"] == "Patient" else merge.owner(doc, frame.precedence)
         if patient:
-            _Reconciler(frame, force).run(_root(frame, patient), {part_id: doc})
-
-
-def _root(frame: Frame, patient_id: str) -> str:
-    row = frame.state.patient(patient_id)
-    return row.root if row else patient_id
-
-
-def _affected(frame: Frame, force: InForce) -> dict[str, dict[str, Doc]]:
-    """The scopes to judge, by surviving patient. A changed patient means all that is live of theirs."""
-    touched = frame.touched
-    affected: dict[str, dict[str, Doc]] = {}
-    whole = {_root(frame, root) for root in touched.relinked}
-    for part_id in touched.changed:
-        doc = touched.docs[part_id]
-        if doc["type"] == "Patient":
-            whole.add(_root(frame, part_id))
-        elif doc["type"] in SCOPES:
-            patient = merge.owner(doc, frame.precedence)
-            if patient:
-                affected.setdefault(_root(frame, patient), {})[part_id] = doc
-                if doc["type"] == "Appointment" and "appointments" in force.wanted("Encounter"):
-                    whole.add(_root(frame, patient))
-    for root in whole:
-        scopes = affected.setdefault(root, {})
-        members = frame.state.members(root)
-        for doc in frame.state.live_parts(members, SCOPES, frame.now):
-            scopes.setdefault(doc["id"], touched.docs.get(doc["id"], doc))
-        survivor = touched.docs.get(root) or frame.state.part(root)
-        scopes[root] = survivor or merge.new_doc("Patient", root, "")  # a merge may name a record before it is sent
-    return affected
+            _Reconciler(frame, force).run(root_of(frame, patient), {part_id: doc})
 
 
 class _Reconciler:
@@ -136,7 +48,7 @@ class _Reconciler:
 
     def run(self, root: str, scopes: dict[str, Doc]) -> None:
         """Judge these parts of one patient and put their tasks right."""
-        person = self._person(root)
+        person = person_of(self.frame, root)
         if person is None:
             return
         ids = set(scopes) | (set(person.members) if root in scopes else set())
@@ -147,16 +59,6 @@ class _Reconciler:
         for part_id in sorted(scopes):
             self._scope(person, scopes[part_id], by_scope.get(part_id, []))
 
-    def _person(self, root: str) -> Person | None:
-        state, touched = self.frame.state, self.frame.touched
-        members = state.members(root)
-        docs = [doc for m in members if (doc := touched.docs.get(m) or state.part(m)) is not None]
-        if not docs:
-            return None
-        row = state.patient(root)
-        resource = project.patient(docs, self.frame.precedence)
-        return Person(root, members, docs, resource, bool(row and row.test))
-
     def _scope(self, person: Person, doc: Doc, existing: list[TaskRow]) -> None:
         if person.test:
             for row in existing:
@@ -164,7 +66,7 @@ class _Reconciler:
                     self._retract(row, "test-patient")
             return
         completed = {row.rule for row in existing if row.status == "completed" and row.settled_by == "person"}
-        context = self._context(person, doc, tuple(sorted(completed)))
+        context = context_of(self.frame, self.force, person, doc, tuple(sorted(completed)))
         by_rule: dict[str, list[TaskRow]] = {}
         for row in existing:
             by_rule.setdefault(row.rule, []).append(row)
@@ -187,57 +89,6 @@ class _Reconciler:
             self.frame.state.put_timer(timer, due, self.frame.partition, "wake", part_id)
         elif due is None and known is not None:
             self.frame.state.drop_timer(timer)
-
-    def _context(self, person: Person, doc: Doc, completed: tuple[str, ...]) -> Context:
-        scope = doc["type"]
-        wanted = self.force.wanted(scope)
-        precedence = self.frame.precedence
-        variables: dict[str, list[dict[str, Any]]] = {"patient": [person.resource]}
-        if scope != "Patient":
-            variables[scope.lower()] = [project.resource(doc, precedence)]
-        owners = [doc, *person.docs] if scope != "Patient" else person.docs
-        known = {}
-        for name, kind in _SETS.items():
-            if name in wanted:
-                variables[name] = next((m for d in owners if (m := project.members_of(d, kind, precedence))), [])
-            known[name] = merge.set_state(owners, kind, precedence)
-        if "appointments" in wanted:
-            variables["appointments"] = self._appointments(person)
-        return Context(
-            scope=scope,
-            variables=variables,
-            facts=self._facts(person, doc, variables),
-            known=known,
-            now=self.frame.now,
-            calendar=self.force.calendar,
-            languages=self.force.languages,
-            completed=completed,
-        )
-
-    def _appointments(self, person: Person) -> list[dict[str, Any]]:
-        if person.appointments is None:
-            docs = self.frame.state.live_parts(person.members, ("Appointment",), self.frame.now)
-            person.appointments = [project.resource(doc, self.frame.precedence) for doc in docs]
-        return person.appointments
-
-    def _facts(self, person: Person, doc: Doc, variables: dict[str, list[dict[str, Any]]]) -> dict[str, Occurrence]:
-        """What stands of a part's facts; a patient's are those of all their records, since a death anywhere counts.
-
-        A visit whose feed began in its middle counts as admitted (FOLD 6).
-        """
-        facts = {}
-        docs = person.docs if doc["type"] == "Patient" else [doc]
-        for name in _FACTS[doc["type"]]:
-            found = (episode.occurrence(d["facts"], name, self.frame.precedence) for d in docs)
-            if first_found := next((occurrence for occurrence in found if occurrence), None):
-                facts[name] = first_found
-        first = doc.get("first", self.frame.stamp.clock)
-        if doc["type"] == "Patient":
-            facts["patient"] = Occurrence(0, first, first, self.frame.seq)
-        encounter = variables.get("encounter", [{}])[0]
-        if encounter.get("status") == "in-progress" and not facts.keys() & {"admitted", "registered"}:
-            facts["admitted"] = Occurrence(0, first, first, self.frame.seq)
-        return facts
 
     def _settle(
         self, person: Person, doc: Doc, context: Context, judgement: Judgement, existing: list[TaskRow]
@@ -346,38 +197,3 @@ def _reason(context: Context, otherwise: str) -> str:
     """Why an obligation no longer is: what ends everything is named before the rule's own reason."""
     encounter = context.variables.get("encounter", [{}])[0]
     return "encounter-cancelled" if encounter.get("status") == "cancelled" else otherwise
-
-
-def evidence(
-    reads: Iterable[tuple[str, str]], patient: Doc, doc: Doc, precedence: tuple[str, ...]
-) -> list[dict[str, Any]]:
-    """Which journal entries last wrote what a rule looks at: [{seq, resource, variable, element}], sorted.
-
-    `resource` is ``Encounter/…``, or the type alone where the whole of a snapshot set was looked at.
-    """
-    found = []
-    for variable, element in sorted(reads):
-        part = patient if variable == "patient" else doc
-        for seq, where in _writers(part, patient, variable, element, precedence):
-            found.append({"seq": seq, "resource": where, "variable": variable, "element": element})
-    return found
-
-
-def _writers(
-    part: Doc, patient: Doc, variable: str, element: str, precedence: tuple[str, ...]
-) -> Iterable[tuple[int, str]]:
-    if variable in _SETS:
-        for owner in (part, patient):
-            register = merge.winner(owner.get("sets", {}).get(_SETS[variable]), precedence)
-            if register:
-                return [(register[1], _SETS[variable])]
-        return []
-    where = f"{part['type']}/{part['id']}"
-    if element == "status" and part["type"] in ("Encounter", "Appointment"):
-        axes = ("visit", "discharge", "leave", "booking")
-        newest = max((rows[-1] for a in axes if (rows := episode.axis(part["facts"], a, precedence))), default=None)
-        return [(newest[1], where)] if newest else []
-    names = (f"{element}.", f"{element}|", f"{element}[")
-    registers = [merge.winner(by, precedence) for n, by in part["els"].items() if n == element or n.startswith(names)]
-    newest = max((r for r in registers if r and r[2] is not None), key=lambda r: (r[0], r[1]), default=None)
-    return [(newest[1], where)] if newest else []

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from fhir_bridge.record.assertion import Assertion, Translation
     from fhir_bridge.record.merge import Doc
 
-HORIZON = 90 * DAY
-"""Rules look at a visit or booking until this long after the newest thing said of it (I11)."""
+HORIZON, ENDED_HORIZON = 90 * DAY, 14 * DAY
+"""Rules look at a visit or booking until this long after the newest thing said of it (I11), at one that is over until
+the second; at one with an open task always."""
 
 TEST_CODE = "HTEST"
 """v3-ActReason: a patient who is not one (MSH-11 other than P, or a test record)."""
@@ -43,12 +44,13 @@ class Directory:
     """What was last said of each practitioner, organization and location: a repeat of it needs no look at the state.
 
     It changes nothing but time: a newer statement equal to the last one leaves a directory entry as it is. The worker
-    empties it when it undoes an entry.
+    empties it when it undoes an entry. Where several workers write one state, its limit is 0: it remembers nothing.
     """
 
-    LIMIT = 8192
+    LIMIT = 4096
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = limit
         self._said: dict[tuple[str, str], tuple[int, int, dict[str, Any]]] = {}
 
     def repeats(self, source: str, stamp: Stamp, resource: dict[str, Any]) -> bool:
@@ -56,8 +58,8 @@ class Directory:
         key = (resource["id"], source)
         known = self._said.get(key)
         newer = known is None or (known[0], known[1]) < (stamp.clock, stamp.seq)
-        if newer:
-            if len(self._said) >= self.LIMIT:
+        if newer and self._limit:
+            if len(self._said) >= self._limit:
                 self._said.clear()
             self._said[key] = (stamp.clock, stamp.seq, resource)
         return newer and known is not None and known[2] == resource
@@ -214,13 +216,13 @@ def _store_part(frame: Frame, part_id: str, doc: Doc) -> None:
 
 
 def _live_until(frame: Frame, doc: Doc) -> int:
-    newest = frame.stamp.clock
+    newest = max(doc.get("newest", 0), frame.stamp.clock)
+    doc["newest"] = newest
     start = merge.winner(doc["els"].get("start"), frame.precedence)
     if start and start[2]:
         newest = max(newest, instant(start[2]))
-    known = doc.get("live_until", 0)
-    doc["live_until"] = max(known, newest + HORIZON)
-    return int(doc["live_until"])
+    over = doc["type"] == "Encounter" and episode.is_over(doc["facts"], frame.precedence)
+    return int(newest + (ENDED_HORIZON if over else HORIZON))
 
 
 def _index_patient(frame: Frame, doc: Doc) -> None:

@@ -187,6 +187,10 @@ class State(Protocol):
         """All tasks of some scopes, in id order."""
         ...
 
+    def open_scopes(self, root: str) -> list[str]:
+        """The scopes of a patient's open tasks, in id order."""
+        ...
+
     def task(self, task_id: str) -> TaskRow | None:
         """One task."""
         ...

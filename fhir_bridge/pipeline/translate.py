@@ -17,7 +17,7 @@ from fhir_bridge.record.assertion import Assertion, Link, Translation
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fhir_bridge.pipeline.oblige import InForce
+    from fhir_bridge.pipeline.context import InForce
     from fhir_bridge.pipeline.ports import Entry
 
 

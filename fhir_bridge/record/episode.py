@@ -175,6 +175,11 @@ def encounter_status(facts: Facts, period: dict[str, Any], precedence: tuple[str
     return "unknown", True
 
 
+def is_over(facts: Facts, precedence: tuple[str, ...] = ()) -> bool:
+    """Whether a visit was cancelled or has ended."""
+    return last(facts, "visit", precedence) == "visit-cancelled" or last(facts, "discharge", precedence) == "discharged"
+
+
 def appointment_status(facts: Facts, stated: str | None, precedence: tuple[str, ...] = ()) -> str:
     """Appointment.status from the facts of a booking, else as it was stated."""
     fact = last(facts, "booking", precedence)

@@ -18,8 +18,8 @@ from adapters.hl7v2 import er7
 from adapters.hl7v2.definitions import definitions as hl7_definitions
 from adapters.hl7v2.errors import Er7Error
 from fhir_bridge import mapping
+from fhir_bridge.pipeline.context import InForce
 from fhir_bridge.pipeline.errors import Ignored, Poison
-from fhir_bridge.pipeline.oblige import InForce
 from fhir_bridge.pipeline.ports import Draft, Kind
 from fhir_bridge.pipeline.translate import FeedSettings, Sets
 from fhir_bridge.source import CheckFailed

@@ -10,8 +10,8 @@ import pytest
 
 from adapters.fhir.validation import validate
 from fhir_bridge.pipeline.apply import Fold
+from fhir_bridge.pipeline.context import InForce
 from fhir_bridge.pipeline.errors import Refused
-from fhir_bridge.pipeline.oblige import InForce
 from fhir_bridge.pipeline.ports import Outcome
 from fhir_bridge.pipeline.state import Ended
 from fhir_bridge.pipeline.translate import Sets

@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from fhir_bridge.pipeline.oblige import InForce, oblige
+from fhir_bridge.pipeline.context import InForce
+from fhir_bridge.pipeline.oblige import oblige
 from fhir_bridge.pipeline.reconcile import Frame, reconcile
 from fhir_bridge.record.assertion import Assertion, Fact, Link, Translation
 from fhir_bridge.record.clocks import instant, iso, stamp

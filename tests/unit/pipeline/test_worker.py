@@ -134,7 +134,7 @@ def test_what_a_parked_entry_did_before_it_failed_is_undone(bench, monkeypatch):
 
 
 def test_a_parked_reason_holds_a_place_and_no_words_of_the_failure(bench, tmp_path):
-    worker, journal, world = bench
+    worker, journal, _ = bench
     journal.add(bug=True)
     worker.step()
     row = sqlite3.connect(tmp_path / "state.db").execute("SELECT code, location FROM outcome").fetchone()
