@@ -56,6 +56,9 @@ class Hl7Side:
         """The data type at an address ('' when local or unknown), and whether its field repeats."""
         if not address.field:
             return self._inside(address, address.container, address.component, address.subcomponent), False
+        if address.container == "MSH" and address.field < 3:
+            self._wrong(address, f"{address}, which names the delimiters", "a field from MSH-3 on")
+            return "", False
         fields = self._segment(address.container)
         if address.field > MOST_FIELDS:
             self._wrong(address, str(address), f"a field up to {MOST_FIELDS}")
@@ -68,8 +71,6 @@ class Hl7Side:
         if part is None:
             self._wrong(address, f"no field {address}", f"{address.container}-1 to {address.container}-{max(fields)}")
             return "", False
-        if address.container == "MSH" and address.field < 3:
-            self._wrong(address, f"{address}, which names the delimiters", "a field from MSH-3 on")
         datatype = self._inside(address, part.datatype, address.component, address.subcomponent)
         return datatype, part.repeats and not address.repetition
 

@@ -118,7 +118,7 @@ class CodeWriter:
         variable, raw = self.variable("x"), self.variable("x")
         with self.block(f"if ({raw} := f[{number}]):"):
             if target.deletes:
-                self._delete(f"{raw} == NULL", register)
+                self._delete(f"{raw} == NULL", register, number)
             plain = f"for {variable} in {raw}.split(REP) if REP in {raw} else ({raw},):"
             traced = f"for i_{variable}, {variable} in enumerate({raw}.split(REP), 1):"
             with (
@@ -184,13 +184,13 @@ class CodeWriter:
         if address.component and f"f[{address.field}]" in self.frame.parts:
             if deletes and (address.field, register, condition) not in self._deletions:
                 self._deletions.add((address.field, register, condition))
-                self._delete(f"f[{address.field}] == NULL{also}", register)
+                self._delete(f"f[{address.field}] == NULL{also}", register, address.field)
             with self.block(f"if ({raw} := {narrow}){also}:"):
                 yield Raw(raw, place, separator)
             return
         with self.block(f"if ({raw} := f[{address.field}]){also}:"):
             if deletes:
-                self._delete(f"{raw} == NULL", register)
+                self._delete(f"{raw} == NULL", register, address.field)
             with self.block("else:" if deletes else f"if {raw} != NULL:"):
                 narrow = self._narrowed(raw, address)
                 if narrow == raw:
@@ -200,9 +200,11 @@ class CodeWriter:
                 with self.block(f"if ({variable} := {narrow}):"):
                     yield Raw(variable, place, separator)
 
-    def _delete(self, test: str, register: str) -> None:
+    def _delete(self, test: str, register: str, number: int) -> None:
         with self.block(f"if {test}:"):
             self.add(f"d.append({self.module.constants.text(register)})")
+            if self.module.traced:
+                self.add(f"t.used((*l, {number}))")
 
     def _picked(self, write: plan.Write, target: Target, register: str) -> Iterator[Raw]:
         address, variable = write.row.source[0], self.variable("x")
@@ -214,7 +216,7 @@ class CodeWriter:
             line = f"for {variable} in {f'reversed({raw})' if last else raw}:"
         with self.block(f"if f[{address.field}]:"):
             if target.deletes and write.default is None:
-                self._delete(f"f[{address.field}] == NULL", register)
+                self._delete(f"f[{address.field}] == NULL", register, address.field)
             self.frame.loops[address.field] = variable
             with (
                 self.block(line),

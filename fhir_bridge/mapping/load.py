@@ -59,7 +59,7 @@ def _compose(name: str, content: bytes, problems: list[Problem]) -> yaml.Node | 
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = Position(name, mark.line + 1, mark.column + 1) if mark else start
-        problems.append(Problem(at, error.problem or "something unreadable", "YAML"))
+        problems.append(Problem(at, f"broken YAML ({error.problem or error.context})", "YAML that parses"))
         return None
     except (yaml.YAMLError, UnicodeDecodeError):
         problems.append(Problem(start, "bytes that are not UTF-8 text", "YAML in UTF-8"))

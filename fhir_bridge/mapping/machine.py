@@ -97,6 +97,8 @@ class Machine:
         if spec is None:
             raise NotMapped(trigger)
         self._functions["EVENT"] = event
+        if self.tracer is not None:
+            self.tracer.envelope()
         names = self._functions[spec.function](message.segments, segments)
         recorded, occurred = self._times(segments)
         kept = finish(scope.made, self._incomplete)

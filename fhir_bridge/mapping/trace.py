@@ -155,27 +155,39 @@ class Tracer:
         raw = self._raw(place) if place else ""
         return Origin(resource, f"{resource.partition('/')[0]}.{rest}", f"{file}:{line}", map_name, when, source, raw)
 
+    def envelope(self) -> None:
+        """What carries the message rather than says something: MSH and the event's code."""
+        for index, segment in enumerate(self._message.segments):
+            if segment.name == "MSH":
+                self._used.append((index, 9))
+                self._ignored.append((index,))
+            elif segment.name == "EVN":
+                self._ignored.append((index, 1))
+
     def _components(self) -> Iterator[Component]:
         used, ignored = set(self._used), set(self._ignored)
-        for place in self._valued():
+        for place, depth in self._valued():
             prefixes = [place[:length] for length in range(1, len(place) + 1)]
             if any(prefix in used for prefix in prefixes):
                 status = "mapped"
             else:
                 status = "ignored" if any(prefix in ignored for prefix in prefixes) else "unmapped"
-            yield Component(self.name(place), status)
+            yield Component(self.name(place[:depth]), status)
 
-    def _valued(self) -> Iterator[Place]:
-        """The place of every valued component, to the sub-component."""
+    def _valued(self) -> Iterator[tuple[Place, int]]:
+        """The place of every valued component, to the sub-component, and how much of it names it."""
         marks = self._message.delimiters
         for index, segment in enumerate(self._message.segments):
             first = 3 if segment.name == "MSH" else 1
             for number, raw in enumerate(segment.fields[first:], first):
                 for r, repetition in enumerate(_split(raw, marks.repetition), 1):
-                    for c, component in enumerate(_split(repetition, marks.component), 1):
-                        for s, text in enumerate(_split(component, marks.subcomponent), 1):
+                    components = _split(repetition, marks.component)
+                    for c, component in enumerate(components, 1):
+                        parts = _split(component, marks.subcomponent)
+                        depth = 5 if len(parts) > 1 else 4 if len(components) > 1 else 3
+                        for s, text in enumerate(parts, 1):
                             if text.strip():
-                                yield (index, number, r, c, s)
+                                yield (index, number, r, c, s), depth
 
     def name(self, place: Place) -> str:
         """A place in words: ``PID-3[2].4``; ``NK1[2]-5`` in the second NK1; trailing first parts are not said."""
