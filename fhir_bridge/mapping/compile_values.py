@@ -79,7 +79,7 @@ class ValueWriter(CodeWriter):
         if write.using == "HD[uri]":
             return f"authority({raw.single}, {raw.separator})"
         if write.using == "EI[uri]":
-            return f"authority({raw.separator}.join({raw.single}.split({raw.separator})[1:4]), {raw.separator})"
+            return f"authority({raw.separator}.join(({raw.single}).split({raw.separator})[1:4]), {raw.separator})"
         if write.using:
             return self._mapped(self.module.maps[write.using], raw)
         if kind in {"string", "markdown"} and not raw.decoded:

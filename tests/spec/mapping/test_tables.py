@@ -344,6 +344,6 @@ def test_each_valued_component_is_accounted_for(mapping_set, context):
     trace = mapping_set.trace(er7.parse(message("A08", field(PID, 27, "V^Veteran"), PV1)), context)
     told = {component.place: component.status for component in trace.components}
 
-    assert told["PID-3.1.1"] == told["PV1-19.1.1"] == "mapped"
-    assert told["PID-1.1.1"] == "ignored"
-    assert told["PID-27.1.1"] == told["PID-27.2.1"] == "unmapped"
+    assert told["PID-3.1"] == told["PV1-19.1"] == "mapped"
+    assert told["PID-1"] == "ignored"
+    assert told["PID-27.1"] == told["PID-27.2"] == "unmapped"

@@ -98,6 +98,21 @@ def test_one_coding_stays_when_the_table_maps_to_what_was_sent():
 
 
 @pytest.mark.parametrize(
+    ("ei", "system"),
+    [
+        ("9^LGH^1.2.3^ISO", "urn:oid:1.2.3"),
+        ("9^LGH", "urn:fhir-bridge:authority:LGH"),
+        ("9^LGH~8^OTHER", "urn:fhir-bridge:authority:LGH"),
+        ("9", None),
+    ],
+)
+def test_the_authority_of_an_entity_identifier(ei, system):
+    row = "{from: PID-31, to: 'identifier[a].system', using: 'EI[uri]'}\n{from: PID-31, to: 'identifier[b].value'}"
+    identifiers = made(row, f"PID|1||7^^^LGH|{'|' * 27}{ei}")["identifier"]
+    assert identifiers[0].get("system") == system
+
+
+@pytest.mark.parametrize(
     "literal", ["__import__('os').system('x')", '"); raise SystemExit("', "NO", "01", "1.0", "null", "\\n", "{x}"]
 )
 def test_a_literal_that_looks_like_code_stays_a_literal(literal):

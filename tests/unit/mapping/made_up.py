@@ -89,13 +89,13 @@ class Part:
 _SEGMENTS = {
     "MSH": {7: "DTM", 9: "MSG", 10: "ST", 11: "PT"},
     "EVN": {1: "ID", 2: "DTM", 6: "DTM"},
-    "PID": {1: "SI", 3: "CX*", 5: "XPN*", 7: "DTM", 8: "CWE", 9: "XPN*", 11: "ST*", 15: "CWE", 16: "CWE", 19: "ST", 25: "NM", 29: "DTM", 30: "ID"},
+    "PID": {1: "SI", 3: "CX*", 5: "XPN*", 7: "DTM", 8: "CWE", 9: "XPN*", 11: "ST*", 15: "CWE", 16: "CWE", 19: "ST", 25: "NM", 29: "DTM", 30: "ID", 31: "EI"},
     "PV1": {2: "CWE", 4: "CWE", 7: "XCN*", 8: "XCN*", 19: "CX", 36: "CWE", 44: "DTM", 45: "DTM", 50: "NM"},
     "NK1": {1: "SI", 2: "XPN*", 3: "CWE"},
     "MRG": {1: "CX*"},
 }  # fmt: skip
 _DATATYPES = {
-    "CX": "ST ST ID HD ID", "HD": "IS ST ID", "XPN": "FN ST ST", "FN": "ST ST", "CWE": "ST ST ID ST ST ID ST ST ST",
+    "CX": "ST ST ID HD ID", "EI": "ST IS ST ID", "HD": "IS ST ID", "XPN": "FN ST ST", "FN": "ST ST", "CWE": "ST ST ID ST ST ID ST ST ST",
     "XCN": "ST FN ST ST ST ST ST IS HD", "MSG": "ID ID ID", "PT": "ID ID", "ST": "", "ID": "", "IS": "", "NM": "", "SI": "", "DTM": "",
 }  # fmt: skip
 
