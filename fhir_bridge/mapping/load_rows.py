@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     Found = TypeVar("Found")
 
 ROW_KEYS = (
-    "from", "template", "value", "to", "using", "codes", "when", "default", "pick", "plus", "join", "make", "key", "display",
-    "resource", "ignore", "note",
+    "from", "template", "value", "to", "using", "codes", "when", "default", "pick", "plus", "join", "make",
+    "key", "display", "resource", "ignore", "note",
 )  # fmt: skip
 _GO_TOGETHER = {"key": "make", "display": "make", "pick": "from", "plus": "from", "join": "from", "make": "from"}
 _SOURCES = ("from", "template", "value", "resource")
