@@ -18,9 +18,6 @@ from fhir_bridge.mapping.expressions import Constants
 if TYPE_CHECKING:
     from fhir_bridge.mapping import plan
 
-COMPILER_VERSION = "1"
-"""Part of the cache's key: raise it whenever the same plan would give other code, or mean something else."""
-
 
 @dataclass(frozen=True, slots=True)
 class Compiled:

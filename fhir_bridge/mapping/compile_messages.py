@@ -78,7 +78,7 @@ class _MessageWriter(CodeWriter):
         variable = f"f_{name}"
         if variable not in self._read:
             self._read.add(variable)
-            self.add(f's = g.get("{name}")', f"{variable} = {self._fields('s[0]')} if s else None")
+            self.add(f's = g.get("{name}")', f"{variable} = ({self._fields('s[0]')}) if s else None")
             if part.row.make is not None:
                 self._repeated()
         with self.block(f"if {variable}:"):
@@ -92,7 +92,7 @@ class _MessageWriter(CodeWriter):
         """Reads a segment's fields, with empty ones after the last, so that no row need ask how many were sent."""
         if self.module.traced:
             return f"t.padded({segment}.fields, PAD)"
-        return f"{segment}.fields + PAD[len({segment}.fields):]"
+        return f"(f := {segment}.fields) + PAD[len(f):]"
 
     def _repeated(self) -> None:
         with self.block("if s and len(s) > 1:"):

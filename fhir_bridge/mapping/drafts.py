@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     Segments = Mapping[str, list[Segment]]
 
 
+BARE = 2
+"""Elements of a resource that says nothing yet: its type and id."""
+
+
 class Draft:
     """A resource in the making: its JSON, the registers that the sender deleted, the required elements it may lack.
 

@@ -12,7 +12,7 @@ import orjson
 from fhir_bridge.record.assertion import Assertion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from fhir_bridge.mapping.drafts import Draft
 
@@ -30,12 +30,20 @@ def finish(drafts: list[Draft], incomplete: Callable[[Draft], None]) -> dict[str
     return kept if whole else _without(kept, incomplete)
 
 
+def assertions(drafts: Iterable[Draft]) -> list[Assertion]:
+    """What finished drafts assert."""
+    return [
+        Assertion(orjson.loads(draft.kept) if draft.kept else draft.resource, draft.key)
+        if not draft.deleted
+        else assertion(draft)
+        for draft in drafts
+    ]
+
+
 def assertion(draft: Draft) -> Assertion:
-    """What a finished draft asserts."""
+    """What a finished draft asserts, with the registers that were deleted and not stated."""
     if draft.kept:
         return Assertion(orjson.loads(draft.kept), draft.key)
-    if not draft.deleted:
-        return Assertion(draft.resource, draft.key)
     deleted = tuple(name for name in dict.fromkeys(draft.deleted) if not _states(draft.resource, name))
     return Assertion(draft.resource, draft.key, deleted)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.mapping import values
 from fhir_bridge.mapping.errors import NotMapped, Untranslatable
-from fhir_bridge.mapping.finish import assertion, finish
+from fhir_bridge.mapping.finish import assertions, finish
 from fhir_bridge.mapping.runtime import Scope
 from fhir_bridge.mapping.trace import Tracer
 from fhir_bridge.record.assertion import Fact, Link, Translation
@@ -86,11 +86,11 @@ class Machine:
         scope.decode = message.unescape
         segments: dict[str, list[Segment]] = {}
         for segment in message.segments:
-            known = segments.get(segment.name)
-            if known is None:
-                segments[segment.name] = [segment]
+            name = segment.name
+            if name in segments:
+                segments[name].append(segment)
             else:
-                known.append(segment)
+                segments[name] = [segment]
         code, event = self._event(segments)
         trigger = f"{code}^{event}"
         spec = self._triggers.get(trigger)
@@ -106,7 +106,7 @@ class Machine:
             trigger=trigger,
             recorded=recorded,
             occurred=occurred,
-            assertions=[assertion(draft) for draft in kept.values()],
+            assertions=assertions(kept.values()),
             patients=tuple([draft.id for draft in kept.values() if draft.is_patient]),
             facts=self._facts(spec, names, kept),
             links=self._links(kept),

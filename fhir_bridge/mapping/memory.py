@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from fhir_bridge.mapping.drafts import Draft, field, join
+from fhir_bridge.mapping.drafts import BARE, Draft, field, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fhir_bridge.mapping.drafts import Segments
 
-MOST_TEXTS = 4096
-MOST_SEGMENTS = 2048
+MOST_TEXTS = 512
+MOST_SEGMENTS = 128
 
 
 class Memory:
@@ -82,21 +82,29 @@ class Memory:
             for name, number in others:
                 key += "\n" + field(segments, name, number)
             found = known.get(key)
-            if found is not None:
-                join(draft.resource, loads(found[0]))
-                draft.deleted += found[1]
+            if found is None:
+                found = learn(key, fields, segments)
+            else:
                 made.extend(found[2])
-                return
+            said = loads(found[0])
+            if len(draft.resource) == BARE:
+                draft.resource.update(said)
+            else:
+                join(draft.resource, said)
+            if found[1]:
+                draft.deleted += found[1]
+
+        def learn(key: str, fields: list[str], segments: Segments) -> tuple[bytes, list[str], list[Draft]]:
             already, troubles = len(made), len(trouble)
             resource: dict[str, Any] = {}
             deleted: list[str] = []
             fill(resource, deleted, fields, segments)
+            learnt = dumps(resource), deleted, [draft.remembered() for draft in made[already:]]
             if len(trouble) == troubles:
                 if len(known) >= MOST_SEGMENTS:
                     known.clear()
-                known[key] = dumps(resource), deleted, [draft.remembered() for draft in made[already:]]
-            join(draft.resource, resource)
-            draft.deleted += deleted
+                known[key] = learnt
+            return learnt
 
         return remember
 

@@ -10,17 +10,18 @@ import hashlib
 import re
 import sys
 import threading
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from fhir_bridge.mapping import cache as kept
 from fhir_bridge.mapping.check import check
-from fhir_bridge.mapping.compile import COMPILER_VERSION, Compiled, Program, compile_plan
+from fhir_bridge.mapping.compile import Compiled, Program, compile_plan
 from fhir_bridge.mapping.load import read_files
 from fhir_bridge.mapping.machine import Machine, TranslateContext
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import CodeType
 
     from fhir_bridge.mapping.definitions import FhirDefinitions, Hl7Definitions, Message
@@ -124,12 +125,21 @@ def load_files(
     return MappingSet(key, program)
 
 
+@lru_cache(maxsize=1)
+def _compiler() -> bytes:
+    """The hash of this package's own source: what another compiler has compiled is never run by this one's runtime."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.digest()
+
+
 def _key(files: dict[str, bytes], fhir: FhirDefinitions, hl7: Hl7Definitions) -> str:
     """The hash of all that a set is made from."""
     digest = hashlib.sha256()
     python = ".".join(map(str, sys.version_info[:2]))
     for part in (
-        COMPILER_VERSION,
+        _compiler(),
         python,
         fhir.version,
         hl7.version,
