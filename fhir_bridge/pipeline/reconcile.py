@@ -58,11 +58,17 @@ class Directory:
         key = (resource["id"], source)
         known = self._said.get(key)
         newer = known is None or (known[0], known[1]) < (stamp.clock, stamp.seq)
-        if newer and self._limit:
+        if not newer:
+            self.unsay(source, resource["id"])
+        elif self._limit:
             if len(self._said) >= self._limit:
                 self._said.clear()
             self._said[key] = (stamp.clock, stamp.seq, resource)
         return newer and known is not None and known[2] == resource
+
+    def unsay(self, source: str, part_id: str) -> None:
+        """Forget one entry: a late or deleting statement may leave another value than the one said last."""
+        self._said.pop((part_id, source), None)
 
     def forget(self) -> None:
         """Remember nothing."""
@@ -102,7 +108,10 @@ def reconcile(frame: Frame, translation: Translation) -> None:
 
 
 def _is_repeat(frame: Frame, assertion: Assertion) -> bool:
-    return not assertion.deleted and frame.directory.repeats(frame.source, frame.stamp, assertion.resource)
+    if assertion.deleted:
+        frame.directory.unsay(frame.source, assertion.resource["id"])
+        return False
+    return frame.directory.repeats(frame.source, frame.stamp, assertion.resource)
 
 
 def _fold_part(frame: Frame, assertion: Assertion) -> None:

@@ -85,6 +85,7 @@ class SqlState:
         self._event_n = (0, 0)
 
     def savepoint(self) -> None:
+        self._event_n = (0, 0)  # an entry that is applied again, after a rollback, numbers its events anew
         self._db.execute("SAVEPOINT entry")
 
     def release(self) -> None:
