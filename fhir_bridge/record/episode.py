@@ -89,14 +89,14 @@ class Occurrence:
 
 
 def add_fact(facts: Facts, source: str, name: str, stamp: Stamp, occurred: str | None) -> bool:
-    """Put a fact in its place. True where that may change what holds; a repeat of the same fact and clock does not."""
+    """Put a fact in its place. True where that may change what holds; a repeat of the same fact and time does not."""
     axis = AXES[name]
     row = [stamp.clock, stamp.seq, name, instant(occurred) if occurred else None]
     rows = facts.setdefault(source, {}).setdefault(axis, [])
     for known in rows:
         if known[0] == row[0] and known[2] == name:
             return False
-    repeats_last = bool(rows) and rows[-1][2] == name and rows[-1][0] < row[0]
+    repeats_last = bool(rows) and rows[-1][2:] == row[2:] and rows[-1][0] < row[0]
     insort(rows, row, key=lambda r: (r[0], r[1]))
     _thin(rows)
     return not (repeats_last and name != "transferred")

@@ -91,6 +91,12 @@ def test_a_repeat_of_the_newest_fact_is_no_news_but_a_late_contradiction_is():
     assert episode.add_fact(facts, "ehr", "discharge-cancelled", Stamp(7, 10), None)
 
 
+def test_a_repeat_with_another_business_time_is_news_since_clocks_start_from_it():
+    facts = facts_of((1, "admitted"), (5, "discharged"))
+    assert episode.add_fact(facts, "ehr", "discharged", Stamp(6, 9), "2026-03-02T08:00:00Z")
+    assert not episode.add_fact(facts, "ehr", "discharged", Stamp(7, 10), "2026-03-02T08:00:00Z")
+
+
 @given(st.integers(9, 200))
 def test_a_storm_of_repeats_does_not_grow_the_record(repeats):
     facts = facts_of(*((n, "alive") for n in range(repeats)))
