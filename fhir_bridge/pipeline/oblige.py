@@ -60,6 +60,7 @@ class _Reconciler:
             self._scope(person, scopes[part_id], by_scope.get(part_id, []))
 
     def _scope(self, person: Person, doc: Doc, existing: list[TaskRow]) -> None:
+        self._take_along(person, doc, existing)
         if person.test:
             for row in existing:
                 if row.open:
@@ -81,6 +82,13 @@ class _Reconciler:
                 if row.open:
                     self._retract(row, _reason(context, rule.retract) if rule else "rule-withdrawn")
         self._set_wake(doc["id"], min(wakes, default=None))
+
+    def _take_along(self, person: Person, doc: Doc, existing: list[TaskRow]) -> None:
+        """A visit or booking that turns out to be another patient's takes its tasks along (FOLD 8)."""
+        for row in existing:
+            if row.root != person.root:
+                row.root, row.patient = person.root, merge.owner(doc, self.frame.precedence) or person.root
+                self._changed(row, "moved")
 
     def _set_wake(self, part_id: str, due: int | None) -> None:
         timer = f"wake:{part_id}"

@@ -59,3 +59,10 @@ def test_any_order_of_arrival_ends_in_the_same_record_and_open_tasks(data, state
     shuffled = data.draw(st.permutations(in_order))
     doubled = data.draw(st.lists(st.sampled_from(in_order), max_size=3))
     assert told(statements, shuffled + doubled, merge_at) == told(statements, in_order, merge_at)
+
+
+def test_a_visit_that_turns_out_to_be_another_patient_s_takes_its_tasks_along():
+    statements = [{"mrn": "2", "visit": "V1", "fact": "discharged"}, {"mrn": "1", "visit": "V1"}]
+    record, tasks, roots = told(statements, [0, 1], None)
+    assert {task[3] for task in tasks} == {roots["1"]}
+    assert (record, tasks, roots) == told(statements, [1, 0], None)
