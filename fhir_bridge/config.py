@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from marshmallow import ValidationError
 
 from fhir_bridge.config_schema import DEFAULT_FEEDS, SettingsSchema, leaves
-from fhir_bridge.feeds.feed import AckMode, Feed, MllpAddress, StorageTrouble
+from fhir_bridge.feeds.feed import AckMode, Feed, MllpAddress, StorageTrouble, Tls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 FILE_NAME = "fhir-bridge.toml"
 PREFIX = "FHIR_BRIDGE_"
@@ -239,7 +239,7 @@ def _settings(loaded: dict[str, Any], sources: Mapping[str, str], file: Path | N
         facility=Facility(**loaded["facility"]),
         feeds=feeds,
         mllp=tuple(
-            MllpAddress(feeds[name], table["host"], table["port"])
+            MllpAddress(feeds[name], table["host"], table["port"], _tls(name, table["tls"], place))
             for name, table in loaded["feeds"].items()
             if table["port"] is not None
         ),
@@ -271,7 +271,20 @@ def _feed(name: str, table: Mapping[str, Any], facility_zone: str) -> Feed:
         on_storage_trouble=StorageTrouble(table["on_storage_trouble"]),
         ack_deadline=table["ack_deadline"],
         max_size=table["max_size"],
+        silent_after=table["silent_after"],
+        max_connections=table["max_connections"],
+        idle_timeout=table["idle_timeout"],
+        read_timeout=table["read_timeout"],
     )
+
+
+def _tls(feed: str, table: Mapping[str, Any], place: Callable[[str, str | None], Path | None]) -> Tls | None:
+    certificate, key, client_ca = (
+        place(f"feeds.{feed}.tls.{name}", table[name]) for name in ("certificate", "key", "client_ca")
+    )
+    if certificate is None:
+        return None
+    return Tls(certificate, key, client_ca, tuple(table["client_subjects"]))
 
 
 def _shown(path: str, value: Any) -> str:
@@ -279,4 +292,5 @@ def _shown(path: str, value: Any) -> str:
         return ""
     if path.rsplit(".", 1)[-1] in _SECRETS:
         return "***"
-    return re.sub(r"(?<=://)[^/@]*@", "***@", str(value))
+    text = ",".join(value) if isinstance(value, list) else str(value)
+    return re.sub(r"(?<=://)[^/@]*@", "***@", text)

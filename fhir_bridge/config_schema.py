@@ -16,7 +16,7 @@ from marshmallow import INCLUDE, Schema, ValidationError, fields, validate, vali
 from fhir_bridge.feeds.feed import AckMode, StorageTrouble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 DEFAULT_FEEDS: dict[str, dict[str, Any]] = {"mllp": {"port": 2575}, "http": {}}
 """The feeds of an installation that names none: one that listens for MLLP, and the one of `POST /hl7v2`."""
@@ -84,6 +84,32 @@ class MappingSchema(_Table):
     site = fields.String(load_default=None, allow_none=True)
 
 
+class _Names(fields.Field[list[str]]):
+    """A list of names; in a variable with commas between them."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
+        names = value.split(",") if isinstance(value, str) else value
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValidationError("expected a list of names")
+        return [name.strip() for name in names if name.strip()]
+
+
+class TlsSchema(_Table):
+    """[feeds.NAME.tls]: PEM files; with client_ca each client must show a certificate, of client_subjects if given."""
+
+    certificate = fields.String(load_default=None, allow_none=True)
+    key = fields.String(load_default=None, allow_none=True)
+    client_ca = fields.String(load_default=None, allow_none=True)
+    client_subjects = _Names(load_default=list)
+
+    @validates_schema(skip_on_field_errors=True)
+    def _whole(self, data: Mapping[str, Any], **_: Any) -> None:
+        if not data["certificate"] and any(data.values()):
+            raise ValidationError({"certificate": ["expected a PEM file, since there are other TLS settings"]})
+        if data["client_subjects"] and not data["client_ca"]:
+            raise ValidationError({"client_ca": ["expected a PEM file: without it client_subjects prove nothing"]})
+
+
 class FeedSchema(_Table):
     """[feeds.NAME]: without a port the feed does not listen for MLLP."""
 
@@ -103,6 +129,19 @@ class FeedSchema(_Table):
     max_size = fields.Integer(
         load_default=16 << 20, validate=validate.Range(min=1024, max=64 << 20, error="expected 1024 to 67108864 bytes")
     )
+    silent_after = fields.Float(
+        load_default=None, allow_none=True, validate=validate.Range(min=1, error="expected 1 second or more")
+    )
+    max_connections = fields.Integer(
+        load_default=512, validate=validate.Range(min=1, max=65536, error="expected 1 to 65536 connections")
+    )
+    idle_timeout = fields.Float(
+        load_default=900.0, validate=validate.Range(min=1, max=86400, error="expected 1 to 86400 seconds")
+    )
+    read_timeout = fields.Float(
+        load_default=60.0, validate=validate.Range(min=1, max=3600, error="expected 1 to 3600 seconds")
+    )
+    tls = fields.Nested(TlsSchema, load_default=lambda: TlsSchema().load({}))
 
 
 class DestinationSchema(_Table):
@@ -131,14 +170,21 @@ class SettingsSchema(_Table):
 
 def leaves(names: Mapping[str, Iterable[str]]) -> list[str]:
     """The path of every key, those of named tables for each of `names` (table to its names)."""
-    paths = []
+    paths: list[str] = []
     for key, field in SettingsSchema().fields.items():
         if key in SettingsSchema.tables:
-            paths += [
-                f"{key}.{name}.{leaf}" for name in names.get(key, ()) for leaf in SettingsSchema.tables[key]().fields
-            ]
+            for name in names.get(key, ()):
+                paths += _leaves(SettingsSchema.tables[key](), f"{key}.{name}.")
         elif isinstance(field, fields.Nested):
-            paths += [f"{key}.{leaf}" for leaf in field.schema.fields]
+            paths += _leaves(field.schema, f"{key}.")
         else:
             paths.append(key)
     return paths
+
+
+def _leaves(table: Schema, prefix: str) -> Iterator[str]:
+    for key, field in table.fields.items():
+        if isinstance(field, fields.Nested):
+            yield from _leaves(field.schema, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"

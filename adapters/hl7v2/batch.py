@@ -80,19 +80,25 @@ def build_batch_ack(file: BatchFile, answers: Sequence[bytes | None], *, control
     if len(answers) != len(file.messages):
         raise LocalProtocolError("found another number of answers than of messages, expected one for each")
     left = iter(answers)
-    separator = file.delimiters.field
     out: list[bytes] = []
     if file.header:
         out.append(_mirrored("FHS", file, file.header, control_id, at))
     for number, batch in enumerate(file.batches, 1):
         here = [answer for _ in batch.messages if (answer := next(left)) is not None]
         out += [_mirrored("BHS", file, batch.header, f"{control_id}.{number}", at), *here]
-        out.append(f"BTS{separator}{len(here)}\r".encode())
+        # What is wrong with the file is told once: by FTS-2, or where there is none by the last BTS-2.
+        told = not file.header and number == len(file.batches)
+        out.append(_trailer("BTS", len(here), file, file.errors if told else ()))
     if file.header:
-        comment = "; ".join(f"{error.location}: {error.text}" for error in file.errors)
-        trailer = f"FTS{separator}{len(file.batches)}{separator}{escapes.escape(comment, file.delimiters)}"
-        out.append(trailer.rstrip(separator).encode() + b"\r")
+        out.append(_trailer("FTS", len(file.batches), file, file.errors))
     return b"".join(out)
+
+
+def _trailer(name: str, count: int, file: BatchFile, errors: Sequence[AckError]) -> bytes:
+    separator = file.delimiters.field
+    comment = "; ".join(f"{error.location}: {error.text}" for error in errors)
+    line = f"{name}{separator}{count}{separator}{escapes.escape(comment, file.delimiters)}"
+    return line.rstrip(separator).encode() + b"\r"
 
 
 @dataclass

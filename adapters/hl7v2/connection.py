@@ -58,6 +58,8 @@ class Counts:
 
     connections: int = 0
     refused_connections: int = 0
+    refused_peers: int = 0
+    """Connections whose peer may not send here: no certificate that is trusted, or another's name in it."""
     messages: int = 0
     faults: int = 0
     junk_bytes: int = 0
@@ -67,6 +69,12 @@ class Counts:
 
 OnMessage: TypeAlias = Callable[[bytes, Peer], Answer]
 OnFault: TypeAlias = Callable[[FrameFault, Peer], Answer]
+Admits: TypeAlias = Callable[[Peer], bool]
+
+
+def anyone(_peer: Peer) -> bool:
+    """Admits every peer."""
+    return True
 
 
 @dataclass
@@ -76,6 +84,7 @@ class Door:
     on_message: OnMessage
     on_fault: OnFault
     limits: Limits
+    admits: Admits = anyone
     counts: Counts = field(default_factory=Counts)
     open: set[Connection] = field(default_factory=set)
     empty: asyncio.Event = field(default_factory=asyncio.Event)
@@ -129,17 +138,25 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         if door.closed or len(door.open) >= self._limits.connections:
             door.counts.refused_connections += 1
-            log.warning("refused a connection: %d are open", len(door.open))
-            self._gone = True
-            self._transport.abort()
+            self._refuse(f"{len(door.open)} are open")
             return
+        peer = peer_of(self._transport, door.counts.connections + 1)
+        if not door.admits(peer):
+            door.counts.refused_peers += 1
+            self._refuse("its certificate names none that may send here")
+            return
+        self._peer = peer
         door.counts.connections += 1
         door.open.add(self)
         door.empty.clear()
-        self._peer = peer_of(self._transport, door.counts.connections)
         keep_alive(self._transport)
         self._active_at = self._loop.time()
         self._idle = self._loop.call_later(self._limits.idle, self._on_idle)
+
+    def _refuse(self, reason: str) -> None:
+        log.warning("refused a connection: %s", reason)
+        self._gone = True
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""

@@ -9,16 +9,17 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from adapters.hl7v2.connection import Connection, Door, Limits
+from adapters.hl7v2.connection import Connection, Counts, Door, Limits, anyone
 
 if TYPE_CHECKING:
     import ssl
 
-    from adapters.hl7v2.connection import Counts, OnFault, OnMessage
+    from adapters.hl7v2.connection import Admits, OnFault, OnMessage
 
 log = logging.getLogger(__name__)
 
 DEFAULT_LIMITS = Limits()
+_HANDSHAKE_SECONDS = 10.0
 
 
 class Listener:
@@ -72,15 +73,20 @@ async def serve(
     on_fault: OnFault,
     limits: Limits = DEFAULT_LIMITS,
     tls: ssl.SSLContext | None = None,
+    admits: Admits = anyone,
+    counts: Counts | None = None,
 ) -> Listener:
     """Listen, and hand each message's bytes to `on_message`, each FrameFault to `on_fault`; send what they answer.
 
     Callbacks run on the event loop and must not block: they return bytes, None, or a future (see Answer). One that
     raises, or whose future does, says "no answer can be given": after the answers before it the connection is closed,
     so that the peer sends again. A fault that the reader cannot go on after (too big, cut short) ends the connection
-    with its answer.
+    with its answer. A peer that `admits` does not take is refused before a byte is read; `counts` are gone on with.
     """
-    door = Door(on_message, on_fault, limits)
+    door = Door(on_message, on_fault, limits, admits, counts or Counts())
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(door, loop), host, port, ssl=tls, backlog=512)
+    handshake = None if tls is None else _HANDSHAKE_SECONDS
+    server = await loop.create_server(
+        lambda: Connection(door, loop), host, port, ssl=tls, backlog=512, ssl_handshake_timeout=handshake
+    )
     return Listener(door, server)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class AckMode(StrEnum):
@@ -15,6 +19,8 @@ class AckMode(StrEnum):
     """Always one AA, AE or AR, whatever MSH-15 and MSH-16 say."""
     ACCEPT = "accept"
     """Always one CA, CE or CR."""
+    ON_APPLIED = "on-applied"
+    """One answer that waits for the outcome: AE with ERR-2 for what is parked; as stored when the deadline comes."""
     NONE = "none"
     """Never any."""
 
@@ -33,7 +39,9 @@ class Feed:
     """A source's name and customs.
 
     `zone` is an IANA time zone for times without an offset; `charset` reads what MSH-18 does not name; `authority` is
-    the assigning authority of identifiers that name none; `ack_deadline` is in seconds, `max_size` in bytes.
+    the assigning authority of identifiers that name none; `max_size` is in bytes, times in seconds. A feed that has
+    brought nothing for `silent_after` is reported, None for a feed that may be silent. `idle_timeout` is for a
+    connection without a message, `read_timeout` for a message that has begun.
     """
 
     name: str
@@ -44,12 +52,31 @@ class Feed:
     on_storage_trouble: StorageTrouble = StorageTrouble.HOLD_THEN_CLOSE
     ack_deadline: float = 4.0
     max_size: int = 16 << 20
+    silent_after: float | None = None
+    max_connections: int = 512
+    idle_timeout: float = 900.0
+    read_timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How a listener is secured: its certificate chain and key as PEM files.
+
+    With `client_ca` each client must show a certificate that one of these authorities signed; with `client_subjects`
+    one of its names (CN, DNS) must stand there too.
+    """
+
+    certificate: Path
+    key: Path | None = None
+    client_ca: Path | None = None
+    client_subjects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MllpAddress:
-    """Where a feed listens for MLLP."""
+    """Where a feed listens for MLLP, and how that is secured."""
 
     feed: Feed
     host: str
     port: int
+    tls: Tls | None = None

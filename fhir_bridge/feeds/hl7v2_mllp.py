@@ -1,9 +1,9 @@
 """The MLLP feed: each framed message goes to the journal, and its acknowledgement leaves after the commit (I1).
 
 It stands between adapters.hl7v2.listener (sockets, framing, answers in order) and hl7v2_door.py (what a message
-becomes, what is answered), and owns what neither knows: waiting for storage, and the deadline. When the journal cannot
-store, the draft is offered again until the feed's deadline; then the sender gets what its feed says: a closed
-connection, or AE.
+becomes, what is answered), and owns what neither knows: waiting for storage, for the outcome where the feed answers
+on-applied, and the deadline. When the journal cannot store, the draft is offered again until the feed's deadline; then
+the sender gets what its feed says: a closed connection, or AE.
 """
 
 from __future__ import annotations
@@ -11,26 +11,31 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import structlog
 
-from adapters.hl7v2.connection import Limits
+from adapters.hl7v2.connection import Counts, Limits, anyone
 from adapters.hl7v2.listener import Listener, serve
 from fhir_bridge.feeds.feed import Feed, MllpAddress, StorageTrouble
 from fhir_bridge.feeds.hl7v2_door import Admission, Hl7v2Door
+from fhir_bridge.feeds.tls import admits, server_context
 from fhir_bridge.pipeline.ports import Draft, Instant, JournalFull, Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from adapters.hl7v2.batch import BatchFile
     from adapters.hl7v2.mllp import FrameFault
     from adapters.hl7v2.peer import Peer
+    from fhir_bridge.feeds.outcome_watch import OutcomeWatch
 
 Answer: TypeAlias = "asyncio.Future[bytes | None]"
 
 _RETRY_SECONDS = 0.1
 _WATCH_SECONDS = 0.1
+_WINDOW = 256
+"""Messages of one batch that may be on their way into the journal at a time."""
 
 _log = structlog.get_logger(__name__)
 
@@ -48,33 +53,48 @@ class NotStored(Exception):
 
 
 class _Pending:
-    """A message on its way into the journal; `reply` ends with its answer, or with NotStored."""
+    """A message on its way into the journal; `reply` ends with its answer, or with NotStored.
 
-    __slots__ = ("admission", "deadline", "reply")
+    `receipt` is there once it is stored; `ended` while its outcome is waited for.
+    """
+
+    __slots__ = ("admission", "deadline", "ended", "receipt", "reply")
 
     def __init__(self, admission: Admission, reply: Answer, deadline: float) -> None:
         self.admission = admission
         self.reply = reply
         self.deadline = deadline
+        self.receipt: Receipt | None = None
+        self.ended: asyncio.Future[Mapping[str, Any]] | None = None
 
 
 class MllpFeed:
     """The callbacks of one feed's listener."""
 
-    def __init__(self, feed: Feed, journal: LoopJournal, clock: Callable[[], Instant]) -> None:
+    def __init__(
+        self, feed: Feed, journal: LoopJournal, clock: Callable[[], Instant], outcomes: OutcomeWatch | None = None
+    ) -> None:
         self.feed = feed
         self.troubled = 0
         """Times that storage did not take a message at once."""
-        self._door = Hl7v2Door(feed, clock)
+        self.given_up = 0
+        """Messages that storage did not take before the deadline."""
+        self.heard_at: Instant = 0
+        """When the last message came, 0 before the first."""
+        self.door = Hl7v2Door(feed, clock)
         self._journal = journal
+        self._outcomes = outcomes
         self._loop = asyncio.get_running_loop()
         self._pending: deque[_Pending] = deque()  # by deadline, since all wait equally long
         self._watch: asyncio.TimerHandle | None = None
         self._trouble_logged = False
 
     def on_message(self, raw: bytes, _peer: Peer) -> Answer:
-        """Store one message; the future ends with its acknowledgement."""
-        return self._store(self._door.admit(raw))
+        """Store one message, or each of a batch; the future ends with its acknowledgement."""
+        file = self.door.read_batch(raw)
+        if file is not None:
+            return asyncio.ensure_future(self._batch(file))
+        return self._store(self.door.admit(raw)).reply
 
     def on_fault(self, fault: FrameFault, peer: Peer) -> Answer | None:
         """Keep what came in a broken frame, as refused; the answer is that of its last part."""
@@ -82,13 +102,26 @@ class MllpFeed:
         answer = None
         for part in fault.parts:
             if part.strip():
-                answer = self._store(self._door.fault(fault.kind, part))
+                answer = self._store(self.door.fault(fault.kind, part)).reply
                 answer.add_done_callback(_seen)
         return answer
 
-    def _store(self, admission: Admission) -> Answer:
+    async def _batch(self, file: BatchFile) -> bytes | None:
+        """Each message its own entry and acknowledgement. Raises NotStored for all when one cannot be stored."""
+        kept: list[_Pending] = []
+        for start in range(0, len(file.messages), _WINDOW):
+            window = [self._store(self.door.admit(message)) for message in file.messages[start : start + _WINDOW]]
+            for pending in window:
+                pending.reply.add_done_callback(_seen)
+            await asyncio.gather(*(pending.reply for pending in window))
+            kept += window
+        receipts = [pending.receipt for pending in kept if pending.receipt is not None]
+        return self.door.answer_batch(file, receipts, [pending.reply.result() for pending in kept])
+
+    def _store(self, admission: Admission) -> _Pending:
         reply: Answer = self._loop.create_future()
         pending = _Pending(admission, reply, self._loop.time() + self.feed.ack_deadline)
+        self.heard_at = admission.draft.received_at
         waiting = self._pending
         while waiting and waiting[0].reply.done():
             waiting.popleft()
@@ -96,7 +129,7 @@ class MllpFeed:
         if self._watch is None:
             self._watch = self._loop.call_later(_WATCH_SECONDS, self._expire)
         self._submit(pending)
-        return reply
+        return pending
 
     def _submit(self, pending: _Pending) -> None:
         if pending.reply.done():
@@ -114,12 +147,21 @@ class MllpFeed:
             return
         if error is None:
             self._trouble_logged = False
-            pending.reply.set_result(self._door.answer(pending.admission, stored.result()))
+            pending.receipt = stored.result()
+            if self._outcomes is not None and self.door.awaits_outcome(pending.admission):
+                pending.ended = self._outcomes.when_ended(pending.receipt.original_seq)
+                pending.ended.add_done_callback(partial(self._ended, pending, pending.receipt))
+            else:
+                pending.reply.set_result(self.door.answer(pending.admission, pending.receipt))
         elif isinstance(error, JournalFull):
             self._again(pending)
         else:
             _log.error("mllp.not_storable", feed=self.feed.name, reason=str(error))
             pending.reply.set_exception(error)
+
+    def _ended(self, pending: _Pending, receipt: Receipt, ended: asyncio.Future[Mapping[str, Any]]) -> None:
+        if not pending.reply.done() and not ended.cancelled():
+            pending.reply.set_result(self.door.answer(pending.admission, receipt, ended.result()))
 
     def _again(self, pending: _Pending) -> None:
         self.troubled += 1
@@ -139,17 +181,52 @@ class MllpFeed:
         self._watch = self._loop.call_later(_WATCH_SECONDS, self._expire) if waiting else None
 
     def _give_up(self, pending: _Pending) -> None:
+        """The deadline is here: as stored for what only lacks its outcome, else what the feed says."""
+        if pending.receipt is not None:
+            pending.reply.set_result(self.door.answer(pending.admission, pending.receipt))
+            if pending.ended is not None:
+                pending.ended.cancel()
+            return
+        self.given_up += 1
         if self.feed.on_storage_trouble is StorageTrouble.NAK:
-            pending.reply.set_result(self._door.not_stored(pending.admission))
+            pending.reply.set_result(self.door.not_stored(pending.admission))
         else:
             pending.reply.set_exception(NotStored("storage did not take the message before the feed's deadline"))
 
 
-async def listen(address: MllpAddress, journal: LoopJournal, clock: Callable[[], Instant]) -> Listener:
-    """Start the listener of one feed. Raises OSError when the address cannot be bound."""
-    feed = MllpFeed(address.feed, journal, clock)
-    limits = Limits(message_bytes=address.feed.max_size)
-    return await serve(address.host, address.port, feed.on_message, on_fault=feed.on_fault, limits=limits)
+async def listen(
+    address: MllpAddress,
+    journal: LoopJournal,
+    clock: Callable[[], Instant],
+    outcomes: OutcomeWatch | None = None,
+) -> Listener:
+    """Start the listener of one feed. Raises OSError when the address cannot be bound, TlsUnusable."""
+    return await open_listener(address, MllpFeed(address.feed, journal, clock, outcomes), Counts())
+
+
+async def open_listener(address: MllpAddress, feed: MllpFeed, counts: Counts) -> Listener:
+    """Start a listener whose messages go to `feed`, counting on. Raises as `listen` does."""
+    custom, tls = address.feed, address.tls
+
+    def refused(reason: str) -> None:
+        counts.refused_peers += 1
+        _log.warning("mllp.handshake_refused", feed=custom.name, reason=reason)
+
+    return await serve(
+        address.host,
+        address.port,
+        feed.on_message,
+        on_fault=feed.on_fault,
+        limits=Limits(
+            message_bytes=custom.max_size,
+            connections=custom.max_connections,
+            idle=custom.idle_timeout,
+            read=custom.read_timeout,
+        ),
+        tls=None if tls is None else server_context(custom.name, tls, refused),
+        admits=anyone if tls is None else partial(admits, tls),
+        counts=counts,
+    )
 
 
 def _seen(answer: Answer) -> None:

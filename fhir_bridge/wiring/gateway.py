@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from adapters.fhir.validation import validate
 from fhir_bridge.feeds.feed import Feed
-from fhir_bridge.feeds.hl7v2_door import Hl7v2Door, receive_http
+from fhir_bridge.feeds.hl7v2_door import Hl7v2Door
+from fhir_bridge.feeds.hl7v2_request import receive_http
 from fhir_bridge.gateway.ports import Ports
 from fhir_bridge.gateway.ports import Settings as GatewaySettings
 from fhir_bridge.store.audit import SqliteAudit

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fhir_bridge.config import ConfigError, environment_name, load
-from fhir_bridge.feeds.feed import AckMode, Feed, MllpAddress, StorageTrouble
+from fhir_bridge.feeds.feed import AckMode, Feed, MllpAddress, StorageTrouble, Tls
 
 FULL = """
 var = "data"
@@ -35,6 +35,16 @@ ack = "original"
 on_storage_trouble = "nak"
 ack_deadline = 2.5
 max_size = 65536
+silent_after = 600
+max_connections = 20
+idle_timeout = 300
+read_timeout = 15
+
+[feeds.lgh.tls]
+certificate = "lgh.pem"
+key = "lgh.key"
+client_ca = "ca.pem"
+client_subjects = ["adt.larkspur.example", "siu.larkspur.example"]
 
 [feeds.clinic]
 
@@ -77,8 +87,18 @@ def test_every_key_of_the_file_arrives(tmp_path):
         StorageTrouble.NAK,
         ack_deadline=2.5,
         max_size=65536,
+        silent_after=600,
+        max_connections=20,
+        idle_timeout=300,
+        read_timeout=15,
     )
-    assert found.mllp == (MllpAddress(lgh, "0.0.0.0", 2576),)
+    tls = Tls(
+        tmp_path / "lgh.pem",
+        tmp_path / "lgh.key",
+        tmp_path / "ca.pem",
+        ("adt.larkspur.example", "siu.larkspur.example"),
+    )
+    assert found.mllp == (MllpAddress(lgh, "0.0.0.0", 2576, tls),)
     assert found.feeds["clinic"] == Feed("clinic", zone="America/New_York")
     assert found.feeds["http"].zone == "America/New_York"
     assert (found.facility.name, found.facility.language) == ("Larkspur General Hospital", "en-US")
@@ -140,7 +160,23 @@ def test_every_reported_setting_can_be_set_by_its_variable(tmp_path):
         ),
         (
             '[feeds.lgh]\nack = "always"',
-            "fhir-bridge.toml: feeds.lgh.ack: Must be one of: as-asked, original, accept, none.",
+            "fhir-bridge.toml: feeds.lgh.ack: Must be one of: as-asked, original, accept, on-applied, none.",
+        ),
+        (
+            '[feeds.lgh.tls]\nkey = "lgh.key"',
+            "fhir-bridge.toml: feeds.lgh.tls.certificate: expected a PEM file, since there are other TLS settings",
+        ),
+        (
+            '[feeds.lgh.tls]\ncertificate = "c.pem"\nclient_subjects = ["adt"]',
+            "fhir-bridge.toml: feeds.lgh.tls.client_ca: expected a PEM file: without it client_subjects prove nothing",
+        ),
+        (
+            '[feeds.lgh.tls]\ncertificate = "c.pem"\nclient_subjects = 3',
+            "fhir-bridge.toml: feeds.lgh.tls.client_subjects: expected a list of names",
+        ),
+        (
+            '[feeds.lgh.tls]\ncertificate = "c.pem"\nclient_cas = "ca.pem"',
+            "fhir-bridge.toml: feeds.lgh.tls.client_cas: unknown setting; did you mean client_ca?",
         ),
         ("[feeds.LGH]", "fhir-bridge.toml: feeds.LGH: expected a name of small letters, digits, - and _"),
         ("[destinations.ehr]", "fhir-bridge.toml: destinations.ehr.base_url: Missing data for required field."),

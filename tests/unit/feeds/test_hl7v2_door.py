@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from adapters.hl7v2.ack import read_ack
 from adapters.hl7v2.mllp import FaultKind
 from fhir_bridge.feeds.feed import AckMode, Feed
-from fhir_bridge.feeds.hl7v2_door import Hl7v2Door, receive_http
+from fhir_bridge.feeds.hl7v2_door import Hl7v2Door
+from fhir_bridge.feeds.hl7v2_request import receive_http
 from fhir_bridge.pipeline.ports import JournalFull, Receipt
 from fhir_bridge.store.journal_frames import pack_draft, unpack_draft
 

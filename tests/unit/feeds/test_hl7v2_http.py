@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from fhir_bridge.feeds.feed import Feed
-from fhir_bridge.feeds.hl7v2_door import Hl7v2Door, receive_http
+from fhir_bridge.feeds.hl7v2_door import Hl7v2Door
+from fhir_bridge.feeds.hl7v2_request import receive_http
 from fhir_bridge.pipeline.ports import JournalFull
 from fhir_bridge.privacy import Role
 from fhir_bridge.web import create_app
