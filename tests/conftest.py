@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests import postgres_server
+
 
 @pytest.fixture
 def world(tmp_path):
@@ -13,3 +15,23 @@ def world(tmp_path):
     made = make_world(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """One PostgreSQL server for each test process, started when the first test asks for it."""
+    try:
+        server = postgres_server.PostgresServer()
+    except postgres_server.NoPostgres as missing:
+        pytest.fail(str(missing), pytrace=False)
+    yield server
+    server.close()
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave the tests on PostgreSQL out where somebody said so."""
+    if postgres_server.wanted():
+        return
+    left_out = [item for item in items if "postgres" in item.fixturenames or "[postgres" in item.name]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]

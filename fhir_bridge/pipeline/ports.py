@@ -33,6 +33,17 @@ class Kind(StrEnum):
     RETRY = "retry"
 
 
+SEVERAL_PATIENTS = frozenset(
+    f"ADT^A{n}" for n in (17, 18, 24, 30, 34, 35, 36, 37, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51)
+)
+"""Types of HL7 v2 messages that name several patients: swaps, merges, moves, links (HL7 v2.8 chapter 3)."""
+
+
+def concerns_everyone(kind: Kind, entry_type: str) -> bool:
+    """Whether an entry holds for more than the partition that it lies in, as can be told before it is applied."""
+    return kind is Kind.ACTIVATION or (kind is Kind.HL7V2 and entry_type in SEVERAL_PATIENTS)
+
+
 class Outcome(StrEnum):
     """How an entry ended (I2). Duplicate and refused are known at the door; the others when it is applied."""
 

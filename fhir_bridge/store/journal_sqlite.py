@@ -1,7 +1,6 @@
 """The journal on SQLite: one process owns the file and appends in groups, any process reads it (FOLD 21).
 
-`SqliteJournal` is a queue and one thread. The thread takes whatever waits, stores it as one transaction that is synced
-to disk, and only then ends the futures; so the cost of a sync is shared by all that arrived during the one before.
+`SqliteJournal` stores each group of journal_writer.py as one transaction that is synced to disk.
 Storage trouble ends futures with JournalFull and is never silent; the next group tries again, on a fresh connection.
 What is stored, and how repeats are recognised, stands in journal_group.py; other processes append through
 journal_socket.py.
@@ -9,40 +8,36 @@ journal_socket.py.
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import sqlite3
 import threading
 import time
-from concurrent.futures import Future
 from contextlib import suppress
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
-from fhir_bridge.pipeline.ports import Draft, Entry, JournalFull, Kind, Receipt
+from fhir_bridge.pipeline.ports import Draft, Entry, Kind, Receipt
 from fhir_bridge.store.journal_group import commit_group
-from fhir_bridge.store.journal_queue import Inbox, Item, Result, end_all, wait_for
+from fhir_bridge.store.journal_writer import GroupingWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from fhir_bridge.store.journal_queue import Result
 
 SCHEMA_VERSION = 1
 _PAGE_BYTES = 8192
 _CHECKPOINT_PAGES = 2000
 _PLACE_TAKEN = frozenset({"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID", "SQLITE_CONSTRAINT_UNIQUE"})
 
-_log = structlog.get_logger(__name__)
-
 
 class JournalOwned(Exception):
     """Another process owns this journal; only one may append to the file."""
 
 
-class SqliteJournal:
+class SqliteJournal(GroupingWriter):
     """The owner of a journal file: the one writer (JournalWriter).
 
     Raises JournalOwned when another process has it, sqlite3.Error when the file cannot be opened.
@@ -51,103 +46,44 @@ class SqliteJournal:
     def __init__(
         self, path: Path, *, queue_rows: int = 10_000, queue_bytes: int = 256 << 20, busy_timeout: float = 1.0
     ) -> None:
+        super().__init__(queue_rows, queue_bytes)
         self.path = path
-        self.failures = 0
-        """Groups that storage did not take."""
-        self._failing = False
         self._busy_timeout = busy_timeout
         self._owned = _own(path)
-        self._inbox = Inbox(queue_rows, queue_bytes)
-        self._watchers: tuple[Callable[[int], None], ...] = ()
-        self._head = 0
         try:
             self._database: sqlite3.Connection | None = self._open()
         except BaseException:
             os.close(self._owned)
             raise
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._thread.start()
-
-    def submit(self, draft: Draft) -> Future[Receipt]:
-        """Queue a draft; the future ends once it is durable. Raises JournalFull when the queue is full."""
-        future: Future[Receipt] = Future()
-        self._inbox.put(Item(draft, future))
-        return future
-
-    def submit_in_loop(self, draft: Draft) -> asyncio.Future[Receipt]:
-        """`submit` for the running event loop, which is woken once for a whole group."""
-        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._inbox.put(Item(draft, future))
-        return future
-
-    def append(self, draft: Draft, timeout: float = 10.0) -> Receipt:
-        """Append and wait until durable. Raises JournalFull, also when `timeout` seconds did not suffice."""
-        return wait_for(self.submit(draft), timeout)
-
-    def head(self) -> int:
-        """The highest durable seq."""
-        return self._head
-
-    def backlog(self) -> int:
-        """Drafts that wait for a group."""
-        return len(self._inbox)
-
-    def watch(self, callback: Callable[[int], None]) -> None:
-        """Call `callback(head)` in the writer's thread after each group; it must return at once."""
-        self._watchers = (*self._watchers, callback)
-
-    def close(self) -> None:
-        """Store what was queued, then let go of the file."""
-        self._inbox.close()
-        self._thread.join()
-        self._drop_connection()
-        os.close(self._owned)
-
-    def _run(self) -> None:
-        while group := self._inbox.take():
-            results = self._store([item.draft for item in group])
-            end_all([item.ticket for item in group], results)
-            for watcher in self._watchers:
-                watcher(self._head)
+        self._start()
 
     def _store(self, drafts: list[Draft]) -> list[Result]:
         """One group, or, when a draft in it cannot be stored at all, each alone: a bad one fails nobody else."""
         try:
             return list(self._commit(drafts))
         except (sqlite3.OperationalError, sqlite3.InternalError) as error:
-            return self._trouble(error, len(drafts))
+            self._drop_connection()  # a failed sync leaves its view of the log in doubt; a fresh one sees what is there
+            return self._trouble(_code(error), len(drafts))
         except sqlite3.DatabaseError as error:
             # Corrupt, or not what we left there: the file's fault, and a fresh connection looks at it anew.
             if type(error) is sqlite3.DatabaseError or _code(error) in _PLACE_TAKEN:
-                return self._trouble(error, len(drafts))
+                self._drop_connection()
+                return self._trouble(_code(error), len(drafts))
             return self._one_by_one(drafts, error)
         except Exception as error:  # noqa: BLE001 - whatever a draft does, the writer lives on
             return self._one_by_one(drafts, error)
-
-    def _one_by_one(self, drafts: list[Draft], error: Exception) -> list[Result]:
-        if len(drafts) > 1:
-            return [result for draft in drafts for result in self._store([draft])]
-        # Binding errors may quote what was bound: the message stays here, the kind of error goes on.
-        return [ValueError(f"the draft cannot be stored ({type(error).__name__})")]
 
     def _commit(self, drafts: Sequence[Draft]) -> list[Receipt]:
         if self._database is None:
             self._database = self._open()
         receipts = commit_group(self._database, drafts, self._head)
         self._head += len(receipts)
-        if self._failing:
-            self._failing = False
-            _log.warning("journal.recovered", failures=self.failures)
+        self._recovered()
         return receipts
 
-    def _trouble(self, error: sqlite3.Error, count: int) -> list[Result]:
-        self.failures += 1
-        self._failing = True
-        code = _code(error)
-        _log.error("journal.storage_trouble", code=code, entries=count, failures=self.failures)
-        # A failed sync leaves the connection's view of the log in doubt; a fresh one reads what is really there.
+    def _release(self) -> None:
         self._drop_connection()
-        return [JournalFull(f"the journal cannot store now ({code})") for _ in range(count)]
+        os.close(self._owned)
 
     def _drop_connection(self) -> None:
         database, self._database = self._database, None

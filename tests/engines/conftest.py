@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from importlib import resources
 from typing import TYPE_CHECKING
 
 import pytest
 
+import fhir_bridge.store.postgres as postgres_store
 from fhir_bridge.store.journal_socket import JournalClient, JournalServer
 from fhir_bridge.store.journal_sqlite import SqliteJournal, SqliteJournalReader
+from fhir_bridge.store.postgres.connection import connect
+from fhir_bridge.store.postgres.journal import PostgresJournal
+from fhir_bridge.store.postgres.journal_reader import PostgresJournalReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,9 +67,36 @@ class SocketEngine(SqliteEngine):
         super().close()
 
 
-@pytest.fixture(params=[SqliteEngine, SocketEngine], ids=["sqlite", "sqlite-socket"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteEngine]:
+class PostgresEngine:
+    """A node's journal in a schema of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        with connect(url) as connection:
+            connection.execute(resources.files(postgres_store).joinpath("schema_journal.sql").read_bytes())
+        self.open()
+
+    def open(self) -> None:
+        self.owner = PostgresJournal(self.url)
+        self.writer: JournalWriter = self.owner
+        self._reader = PostgresJournalReader(self.url)
+        self.reader: JournalReader = self._reader
+
+    def close(self) -> None:
+        self._reader.close()
+        self.owner.close()
+
+    def reopen(self) -> None:
+        self.close()
+        self.open()
+
+
+@pytest.fixture(params=["sqlite", "sqlite-socket", "postgres"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteEngine | PostgresEngine]:
     """A journal with nothing in it."""
-    running = request.param(tmp_path)
+    if request.param == "postgres":
+        running: SqliteEngine | PostgresEngine = PostgresEngine(request.getfixturevalue("postgres").new_schema())
+    else:
+        running = (SqliteEngine if request.param == "sqlite" else SocketEngine)(tmp_path)
     yield running
     running.close()
