@@ -50,7 +50,7 @@ class Finding:
         return f"{self.place}: found {self.found}, expected {self.expected}{hint}"
 
 
-class CheckFailed(Exception):  # noqa: N818 - named for what happened, as its readers see it
+class CheckFailed(Exception):
     """Files did not pass their check; `findings` holds everything that is wrong, in the order of the files."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:
