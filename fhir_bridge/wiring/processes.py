@@ -148,8 +148,23 @@ def web(settings: Settings, ready: Callable[[str], None]) -> None:
         log_enabled=False,
         respawn_failed_workers=True,
     )
-    server.on_startup(lambda: ready(f"http://{settings.http.host}:{settings.http.port}"))
+    url = f"http://{settings.http.host}:{settings.http.port}"
+    server.on_startup(threading.Thread(target=_when_it_answers, args=(url, ready), daemon=True).start)
     server.serve()
+
+
+def _when_it_answers(url: str, ready: Callable[[str], None]) -> None:
+    """Say ready once the application answers: the server listens before its worker has loaded it."""
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    while True:
+        try:
+            with urlopen(f"{url}/health/live", timeout=5):  # noqa: S310 - our own address
+                break
+        except (URLError, OSError):
+            time.sleep(0.05)
+    ready(url)
 
 
 def deliver(settings: Settings, ready: Callable[[str], None]) -> None:
