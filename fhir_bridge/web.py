@@ -52,7 +52,7 @@ _log = structlog.get_logger("web")
 
 
 def create_app(ports: Ports) -> APIFlask:
-    """The application over these ports. Raises rights.UndeclaredRight for a route that declares no right."""
+    """The application over these ports. Raises routes.UndeclaredRight for a route without a right."""
     app = APIFlask(
         "fhir_bridge",
         title=openapi.TITLE,
@@ -134,7 +134,9 @@ def _register_errors(app: APIFlask) -> None:
 
 
 def _answer_fault(fault: Fault) -> Response:
-    """An error in the form of the protocol that was spoken."""
+    """An error in the form of the protocol that was spoken. Who cannot be told from anybody is told nothing."""
+    if fault.status == 401:
+        return Response(b"", 401, headers=fault.headers)
     if request.path.startswith("/fhir"):
         return answer(operation_outcome(fault), fault.status, headers=fault.headers, content_type=FHIR)
     if request.path.startswith("/hl7v2"):

@@ -38,7 +38,15 @@ HOUR = 3600 * SECOND
 NOW = 1_790_000_000 * SECOND
 MRN = "urn:fhir-bridge:authority:LGH"
 TOKENS = {role: f"{role.value}-token-of-the-tests" for role in Role}
-NAMES = {Role.ADMIN: "first", Role.ENGINEER: "ines", Role.PRA: "pra-anna", Role.FEED: "lgh"}
+NAMES = {
+    Role.ADMIN: "first",
+    Role.ENGINEER: "ines",
+    Role.PRA: "pra-anna",
+    Role.PRA_LEAD: "lead-lena",
+    Role.BILLING: "billing-bo",
+    Role.PRIVACY_OFFICER: "officer-olga",
+    Role.FEED: "lgh",
+}
 PHI = ("Okafor", "OKAFOR", "okafor", "Grace", "1961-04-12", "555-0142", "Bridget Vale")
 """Values that must never stand in a log or an error."""
 
@@ -134,11 +142,11 @@ class World:
     tokens: SqliteTokens
     queries: SqliteQueries
 
-    def client(self, role: Role | None = Role.PRA) -> FlaskClient:
-        """A caller of this role; None for one without a token."""
+    def client(self, role: Role | None = Role.PRA, secret: str = "") -> FlaskClient:
+        """A caller of this role, or with this token; None for one without a token."""
         client = self.app.test_client()
         if role is not None:
-            client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {TOKENS[role]}"
+            client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {secret or TOKENS[role]}"
         return client
 
     def write(self, change: Callable[[SqliteState], None]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fhir_bridge.privacy.projection import is_vip, unlisted
 from fhir_bridge.record import project
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ INTERPRETER = "http://hl7.org/fhir/StructureDefinition/patient-interpreterRequir
 NEEDS_INTERPRETER = "A8"
 """HL7 v2 table 0009 (PV1-15): a translator is needed."""
 RESTRICTED = {"R": "restricted", "V": "very restricted"}
-OPT_OUT = frozenset({"NODSCLCDS", "NOAUTH", "DIR", "directory-opt-out"})
 _LIVE = frozenset({"planned", "arrived", "triaged", "in-progress", "onleave"})
 
 
@@ -32,7 +32,7 @@ def of(
             _test(test),
             _restricted(patient),
             _courtesy(live),
-            _directory(patient),
+            _directory(patient, live),
             _language(patient, live, language),
         )
         for code, text in found
@@ -57,13 +57,12 @@ def _restricted(patient: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _courtesy(live: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    if any(encounter.get("hospitalization", {}).get("specialCourtesy") for encounter in live):
+    if any(is_vip(encounter) for encounter in live):
         yield "vip", "Special courtesy (VIP)."
 
 
-def _directory(patient: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    labels = {label.get("code") for label in patient.get("meta", {}).get("security", ())}
-    if labels & OPT_OUT:
+def _directory(patient: Mapping[str, Any], live: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    if any(unlisted(resource) for resource in (patient, *live)):
         yield "directory-opt-out", "Presence is not confirmed to anyone, callers included."
 
 

@@ -375,3 +375,4 @@ class Problem(Schema):
     code = fields.String(required=True)
     errors = fields.List(fields.Nested(ProblemPlace))
     instance = fields.String()
+    right = fields.String(metadata={"description": "with 403: the right that is missing"})

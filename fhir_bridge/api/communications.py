@@ -12,8 +12,8 @@ from fhir_bridge.api.pending import CHANGES, changed
 from fhir_bridge.gateway import paging
 from fhir_bridge.gateway.answers import answer
 from fhir_bridge.gateway.faults import not_found
-from fhir_bridge.gateway.reading import Shown, root_of, roots_of, show, show_one
-from fhir_bridge.gateway.rights import needs, ports
+from fhir_bridge.gateway.reading import Listing, Shown, listed, root_of, roots_of, show_one
+from fhir_bridge.gateway.rights import ports
 from fhir_bridge.gateway.submit import command
 from fhir_bridge.privacy import Action
 from fhir_bridge.privacy import project as leave
@@ -32,7 +32,6 @@ CONCERN_SYSTEM = "urn:fhir-bridge:concern"
 
 
 @blueprint.get("/communications")
-@needs(Action.COMMUNICATION_LIST)
 @blueprint.input(schemas.CommunicationQuery, location="query", unknown=RAISE)
 @blueprint.output(answers.CommunicationPage)
 def communications(query_data: dict[str, Any]) -> Response:
@@ -41,7 +40,6 @@ def communications(query_data: dict[str, Any]) -> Response:
 
 
 @blueprint.get("/concerns")
-@needs(Action.CONCERN_LIST)
 @blueprint.input(schemas.CommunicationQuery, location="query", unknown=RAISE)
 @blueprint.output(answers.CommunicationPage)
 def concerns(query_data: dict[str, Any]) -> Response:
@@ -50,15 +48,13 @@ def concerns(query_data: dict[str, Any]) -> Response:
 
 
 @blueprint.post("/concerns")
-@needs(Action.CONCERN_CREATE)
 @blueprint.input(schemas.ConcernIn, location="json")
 @blueprint.output(answers.ConcernOut, status_code=201)
 @blueprint.doc(responses=CHANGES)
 def take_in(json_data: dict[str, Any]) -> Response:
     """Take a concern in; its obligations follow by rule."""
     patient = json_data.pop("patient")
-    if ports().queries.patient(patient) is None:
-        raise not_found("patient")
+    show_one(Action.CONCERN_CREATE, root_of(patient))
     if "received" in json_data:
         json_data["received"] = json_data["received"].isoformat()
     return changed(lambda: command("concern.create", patient, json_data, patient=patient), _taken_in)
@@ -84,22 +80,21 @@ def is_concern(resource: dict[str, Any]) -> bool:
 
 def _page(query: dict[str, Any], action: Action, wanted: Callable[[dict[str, Any]], bool]) -> Response:
     limit, after = query["limit"], paging.decode(query["cursor"], int, str)
-    rows = _rows(query["patient"], after, limit + 1)
-    page, cursor = paging.cut(rows, limit, lambda row: (row["live_until"], row["id"]))
-    kept = [row for row in page if wanted(project.resource(row["doc"], ports().settings.precedence))]
-    roots = roots_of(row["patient"] for row in kept if row["patient"])
-    shown = show(action, set(roots.values()))
-    items = [
-        _item(row, shown[root]) for row in kept if (root := roots.get(row["patient"])) is not None and root in shown
-    ]
-    return answer({"items": items, "next": cursor})
+    patient, roots = query["patient"], {}
+    members = ports().queries.members(root_of(patient)) if patient is not None else None
 
+    def fetch(after: Key | None, limit: int) -> list[Row]:
+        rows = ports().queries.communications(members, after, limit)
+        asked = {row["id"]: row for row in rows if row["patient"] and wanted(_whole(row))}
+        of_record = roots_of(row["patient"] for row in asked.values())
+        roots.update({part: of_record.get(row["patient"]) for part, row in asked.items()})
+        return rows
 
-def _rows(patient: str | None, after: Key | None, limit: int) -> list[Row]:
-    if patient is None:
-        return ports().queries.communications(None, after, limit)
-    members = ports().queries.members(root_of(patient))
-    return ports().queries.communications(members, after, limit)
+    def key(row: Row) -> Key:
+        return row["live_until"], row["id"]
+
+    page, cursor = listed(Listing(action, fetch, key, lambda row: roots.get(row["id"])), after, limit)
+    return answer({"items": [_item(row, shown) for row, shown in page], "next": cursor})
 
 
 def _item(row: Row, shown: Shown) -> dict[str, Any]:
@@ -109,4 +104,8 @@ def _item(row: Row, shown: Shown) -> dict[str, Any]:
 
 
 def _resource(row: Row, shown: Shown) -> dict[str, Any]:
-    return leave(shown.decision, project.resource(row["doc"], ports().settings.precedence))
+    return leave(shown.decision, _whole(row))
+
+
+def _whole(row: Row) -> dict[str, Any]:
+    return project.resource(row["doc"], ports().settings.precedence)

@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.gateway.answers import FHIR, PROBLEM
-from fhir_bridge.gateway.rights import PUBLIC, declared
+from fhir_bridge.gateway.routes import PUBLIC, declared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +31,8 @@ _OUTCOME = {"type": "object", "required": ["resourceType", "issue"], "properties
 _ERRORS = {
     "400": "The request cannot be read.",
     "401": "A valid bearer token is needed.",
-    "403": "The role does not have this right.",
-    "404": "There is no such thing.",
+    "403": "The caller has not this right: `right` names it.",
+    "404": "There is no such thing, or not for this caller.",
     "413": "The body is too large.",
     "415": "The content type is not taken.",
     "422": "The request is not valid.",
@@ -166,6 +166,8 @@ def _add_errors(path: str, method: str, operation: dict[str, Any], *, public: bo
 
 def _described(path: str, status: str, known: dict[str, Any]) -> dict[str, Any]:
     """An error that many routes share, by its name; one that a route describes itself, as it does."""
+    if status == "401":
+        return {"$ref": "#/components/responses/Unauthorized"}
     if known.get("description") in (None, "Validation error"):
         return {"$ref": f"#/components/responses/{_shape(path)}{status}"}
     return {"description": known["description"], "content": _error(path)}
@@ -176,11 +178,14 @@ def _shape(path: str) -> str:
 
 
 def _shared() -> dict[str, Any]:
-    return {
+    shared = {
         f"{_shape(path)}{status}": {"description": text, "content": _error(path)}
         for path in ("/api", "/fhir")
         for status, text in _ERRORS.items()
+        if status != "401"
     }
+    challenge = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return shared | {"Unauthorized": {"description": _ERRORS["401"], "headers": challenge}}
 
 
 def _error(path: str) -> dict[str, Any]:

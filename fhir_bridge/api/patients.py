@@ -11,32 +11,35 @@ from fhir_bridge.api import answers, schemas, shapes, view
 from fhir_bridge.gateway import paging
 from fhir_bridge.gateway.answers import answer
 from fhir_bridge.gateway.ports import PatientSearch
-from fhir_bridge.gateway.reading import root_of, show, show_one
-from fhir_bridge.gateway.rights import needs, ports
+from fhir_bridge.gateway.reading import Listing, listed, root_of, show_one
+from fhir_bridge.gateway.rights import allowed, ports
 from fhir_bridge.privacy import Action
 
 if TYPE_CHECKING:
     from flask import Response
 
+    from fhir_bridge.gateway.ports import Key, Row
+
 blueprint = APIBlueprint("patients", __name__, url_prefix="/api/patients", tag="Patients")
 
 
 @blueprint.get("")
-@needs(Action.PATIENT_LIST)
 @blueprint.input(schemas.PatientQuery, location="query", unknown=RAISE)
 @blueprint.output(answers.PatientPage)
 def search(query_data: dict[str, Any]) -> Response:
     """Search patients by identifier, name or birth date; merged records are shown as their survivor."""
     limit = query_data["limit"]
-    after = paging.decode(query_data["cursor"], str)
-    rows = ports().queries.search_patients(_search(query_data), after[0] if after else None, limit + 1)
-    page, cursor = paging.cut(rows, limit, lambda row: (row["id"],))
-    matched: dict[str, str] = {}
-    for row in page:
-        matched.setdefault(row["root"], row["id"])
-    shown = show(Action.PATIENT_LIST, matched)
-    items = [shapes.patient(shown[root], record) for root, record in matched.items() if root in shown]
-    return answer({"items": items, "next": cursor})
+    wanted = _search(query_data)
+
+    def fetch(after: Key | None, limit: int) -> list[Row]:
+        return ports().queries.search_patients(wanted, after[0] if after else None, limit)
+
+    listing = Listing(Action.PATIENT_LIST, fetch, lambda row: (row["id"],))
+    page, cursor = listed(listing, paging.decode(query_data["cursor"], str), limit)
+    matched: dict[str, dict[str, Any]] = {}
+    for row, shown in page:
+        matched.setdefault(shown.id, shapes.patient(shown, row["id"]))
+    return answer({"items": list(matched.values()), "next": cursor})
 
 
 def _search(query: dict[str, Any]) -> PatientSearch:
@@ -56,7 +59,6 @@ def _search(query: dict[str, Any]) -> PatientSearch:
 
 
 @blueprint.get("/<patient_id>")
-@needs(Action.PATIENT_READ)
 @blueprint.output(answers.PatientView)
 def read(patient_id: str) -> Response:
     """One patient, whole: identity, alerts, visits, bookings, coverage, tasks with why, deliveries, timeline.
@@ -65,11 +67,10 @@ def read(patient_id: str) -> Response:
     """
     with ports().queries.snapshot():
         shown = show_one(Action.PATIENT_READ, root_of(patient_id))
-        return answer(view.compose(ports(), shown))
+        return answer(view.compose(ports(), shown, allowed))
 
 
 @blueprint.get("/<patient_id>/timeline")
-@needs(Action.PATIENT_READ)
 @blueprint.input(schemas.PageQuery, location="query", unknown=RAISE)
 @blueprint.output(answers.Timeline)
 def timeline(patient_id: str, query_data: dict[str, Any]) -> Response:
@@ -77,6 +78,5 @@ def timeline(patient_id: str, query_data: dict[str, Any]) -> Response:
     after = paging.decode(query_data["cursor"], int, int, int)
     shown = show_one(Action.PATIENT_READ, root_of(patient_id))
     members = ports().queries.members(shown.id)
-    rows = ports().queries.events(members, after, query_data["limit"] + 1)
-    page, cursor = paging.cut(rows, query_data["limit"], view.event_key)
-    return answer({"items": [shapes.event(row) for row in page], "next": cursor})
+    page, cursor = view.timeline(ports(), shown, allowed, members, after, query_data["limit"])
+    return answer({"items": page, "next": cursor})

@@ -69,7 +69,7 @@ def task(row: Row, rule: Mapping[str, Any] | None, shown: Shown, now: int) -> di
         "version": row["version"],
         "patient": shown.reference,
         "scope": f"{row['scope_type']}/{row['scope_id']}",
-        "comments": [] if "note" in shown.decision.hidden else doc.get("comments", []),
+        "comments": [] if shown.decision.masked or "note" in shown.decision.hidden else doc.get("comments", []),
         "why": why(row, rule),
     }
 

@@ -14,8 +14,7 @@ from fhir_bridge.api import answers
 from fhir_bridge.gateway import tally
 from fhir_bridge.gateway.answers import answer
 from fhir_bridge.gateway.ports import StoreUnavailable
-from fhir_bridge.gateway.rights import needs, ports, public
-from fhir_bridge.privacy import Action
+from fhir_bridge.gateway.rights import ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +32,6 @@ _NOT_READY: Any = {
 
 
 @blueprint.get("/api/status")
-@needs(Action.STATUS_READ)
 @blueprint.output(answers.StatusOut)
 def status() -> Response:
     """Messages by how they ended, the backlog, deliveries by state, and the sets in force."""
@@ -61,7 +59,6 @@ def _feed(feed: FeedTally) -> dict[str, Any]:
 
 
 @blueprint.get("/health/live")
-@public
 @blueprint.output(answers.Health)
 def live() -> Response:
     """Whether this process answers."""
@@ -69,7 +66,6 @@ def live() -> Response:
 
 
 @blueprint.get("/health/ready")
-@public
 @blueprint.output(answers.Health)
 @blueprint.doc(responses=_NOT_READY)
 def ready() -> Response:
@@ -104,7 +100,6 @@ def _works(check: Callable[[], object]) -> str:
 
 
 @blueprint.get("/metrics")
-@public
 @blueprint.doc(hide=True)
 def metrics() -> Response:
     """The same numbers for Prometheus."""

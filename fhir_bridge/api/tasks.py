@@ -13,10 +13,10 @@ from fhir_bridge.gateway import paging
 from fhir_bridge.gateway.answers import answer, etag
 from fhir_bridge.gateway.faults import not_found
 from fhir_bridge.gateway.ports import TaskSearch
-from fhir_bridge.gateway.reading import Shown, root_of, show, show_one
-from fhir_bridge.gateway.rights import needs, ports
+from fhir_bridge.gateway.reading import Listing, Shown, listed, root_of, show_one
+from fhir_bridge.gateway.rights import ports, queues
 from fhir_bridge.gateway.submit import command, expected_version
-from fhir_bridge.privacy import Action
+from fhir_bridge.privacy import Action, shows
 from fhir_bridge.privacy import project as leave
 from fhir_bridge.record.clocks import instant
 from fhir_bridge.tasks.machine import TERMINAL
@@ -24,7 +24,7 @@ from fhir_bridge.tasks.machine import TERMINAL
 if TYPE_CHECKING:
     from flask import Response
 
-    from fhir_bridge.gateway.ports import Row
+    from fhir_bridge.gateway.ports import Key, Row
 
 blueprint = APIBlueprint("tasks", __name__, url_prefix="/api/tasks", tag="Tasks")
 
@@ -55,22 +55,28 @@ SAYS = {
 
 
 @blueprint.get("")
-@needs(Action.TASK_LIST)
 @blueprint.input(schemas.TaskQuery, location="query", unknown=RAISE)
 @blueprint.output(answers.TaskPage)
 def worklist(query_data: dict[str, Any]) -> Response:
     """A worklist by due date, what has none last."""
     limit = query_data["limit"]
     after = paging.decode(query_data["cursor"], (int, type(None)), str)
-    rows = ports().queries.tasks(_search(query_data), after, limit + 1)
-    page, cursor = paging.cut(rows, limit, lambda row: (row["due"], row["id"]))
-    shown = show(Action.TASK_LIST, {row["root"] for row in page})
-    items = [_brief(row, shown[row["root"]]) for row in page if row["root"] in shown]
-    return answer({"items": items, "next": cursor})
+    wanted = _search(query_data)
+
+    def fetch(after: Key | None, limit: int) -> list[Row]:
+        return [] if wanted is None else ports().queries.tasks(wanted, after, limit)
+
+    page, cursor = listed(Listing(Action.TASK_LIST, fetch, lambda row: (row["due"], row["id"])), after, limit)
+    return answer({"items": [_brief(row, shown) for row, shown in page], "next": cursor})
 
 
-def _search(query: dict[str, Any]) -> TaskSearch:
-    now = ports().clock()
+def _search(query: dict[str, Any]) -> TaskSearch | None:
+    """What is asked for, within the queues whose tasks this caller sees; None where that is nothing."""
+    now, queue, own = ports().clock(), query["queue"], queues()
+    if own is not None:
+        queue = next(iter(own)) if queue is None else queue
+        if queue not in own:
+            return None
     before = query["due_before"]
     due_before = instant(before.isoformat()) if before else None
     due_from = None
@@ -81,7 +87,7 @@ def _search(query: dict[str, Any]) -> TaskSearch:
     return TaskSearch(
         open=query["status"] not in TERMINAL,
         status=query["status"],
-        queue=query["queue"],
+        queue=queue,
         owner=query["owner"],
         root=root_of(query["patient"]) if query["patient"] else None,
         rule=query["rule"],
@@ -91,24 +97,30 @@ def _search(query: dict[str, Any]) -> TaskSearch:
 
 
 @blueprint.get("/<task_id>")
-@needs(Action.TASK_READ)
 @blueprint.output(answers.TaskWhole)
 def read(task_id: str) -> Response:
     """One task, with the messages that its evidence came from; its version is the ETag."""
-    return whole(task_id)
+    return _whole(_row(task_id))
 
 
 @blueprint.get("/<task_id>/why")
-@needs(Action.TASK_READ)
 @blueprint.output(answers.Why)
 def why(task_id: str) -> Response:
     """Why a task exists: rule, citation, evidence down to segment and field, and what would make it go away."""
     row = _row(task_id)
-    show_one(Action.TASK_READ, row["root"])
-    return answer(_explained(row))
+    return answer(_explained(row, show_one(Action.TASK_READ, row["root"], "task")))
 
 
 def _row(task_id: str) -> Row:
+    """A task of a queue that the caller sees. Fault 404."""
+    row = _any_row(task_id)
+    own = queues()
+    if own is not None and row["queue"] not in own:
+        raise not_found("task")
+    return row
+
+
+def _any_row(task_id: str) -> Row:
     row = ports().queries.task(task_id)
     if row is None:
         raise not_found("task")
@@ -123,20 +135,22 @@ def _brief(row: Row, shown: Shown) -> dict[str, Any]:
     return shapes.task(row, _rule(row), shown, ports().clock())
 
 
-def whole(task_id: str) -> Response:
+def _whole(row: Row) -> Response:
     """One task as it now is, read and audited."""
-    row = _row(task_id)
-    shown = show_one(Action.TASK_READ, row["root"])
+    shown = show_one(Action.TASK_READ, row["root"], "task")
     body = _brief(row, shown) | {
-        "why": _explained(row),
+        "why": _explained(row, shown),
         "output": leave(shown.decision, row["doc"].get("output") or {}) or None,
-        "history": row["doc"].get("history", []),
+        "history": [leave(shown.decision, step) for step in row["doc"].get("history", ())],
     }
     return answer(body, headers={"ETag": etag(row["version"])})
 
 
-def _explained(row: Row) -> dict[str, Any]:
+def _explained(row: Row, shown: Shown) -> dict[str, Any]:
+    """Why a task exists. What a field said is left out for those who see no evidence."""
     found = shapes.why(row, _rule(row))
+    if not shows(shown.decision, "input"):
+        return found
     for item in found["evidence"]:
         item["sources"] = [
             {name: source.get(name) for name in ("position", "text", "message")}
@@ -147,9 +161,10 @@ def _explained(row: Row) -> dict[str, Any]:
 
 def _act(task_id: str, action: str, data: dict[str, Any]) -> Response:
     row = _row(task_id)
+    show_one(Action.TASK_ACT, row["root"], "task")
     return changed(
         lambda: command(f"task.{action}", task_id, data, patient=row["patient"], expect_version=expected_version()),
-        lambda _: whole(task_id),
+        lambda _: _whole(_any_row(task_id)),  # it may have gone to a queue that the caller does not see
     )
 
 
@@ -157,7 +172,6 @@ def _add_action(action: str, body: type[schemas.Request]) -> None:
     """One route for each action, so that each has its own body and its own place in openapi.yaml."""
 
     @blueprint.post(f"/<task_id>/{action}", endpoint=action)
-    @needs(Action.TASK_ACT)
     @blueprint.input(body, location="json")
     @blueprint.output(answers.TaskWhole)
     @blueprint.doc(summary=SAYS[action], responses=CHANGES)

@@ -6,17 +6,23 @@ named in `more` then; what was left out is found by the lists. Who may see it wa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fhir_bridge.api import alerts, shapes
 from fhir_bridge.gateway import paging
 from fhir_bridge.gateway.ports import TaskSearch
+from fhir_bridge.privacy import Action, shows
 from fhir_bridge.privacy import project as leave
 from fhir_bridge.record import merge, project
 
 if TYPE_CHECKING:
-    from fhir_bridge.gateway.ports import Ports, Row
+    from collections.abc import Callable
+
+    from fhir_bridge.gateway.ports import Key, Ports, Row
     from fhir_bridge.gateway.reading import Shown
+
+May: TypeAlias = "Callable[[Action], bool]"
+"""Whether the caller has a right."""
 
 SECTION = 20
 TIMELINE = 20
@@ -35,16 +41,16 @@ class _Page:
         return rows[:length]
 
 
-def compose(ports: Ports, shown: Shown) -> dict[str, Any]:
-    """The view of one patient, as answers.PatientView has it."""
+def compose(ports: Ports, shown: Shown, may: May) -> dict[str, Any]:
+    """The view of one patient, as answers.PatientView has it; sections to which the caller has no right are empty."""
     page, queries = _Page(), ports.queries
     members = page.cut("merged", queries.members(shown.id), MERGED)
     records = queries.patients(members)
     docs = [records[member]["doc"] for member in members if member in records and records[member]["doc"]]
     encounters = page.cut("encounters", [row["doc"] for row in queries.parts(members, "Encounter", SECTION + 1)])
     patient = project.patient(docs, ports.settings.precedence) if docs else shown.resource
-    deliveries = page.cut("deliveries", queries.deliveries(None, shown.id, None, SECTION + 1))
-    timeline, cursor = paging.cut(queries.events(members, None, TIMELINE + 1), TIMELINE, event_key)
+    deliveries = page.cut("deliveries", _deliveries(ports, shown, may))
+    events, cursor = timeline(ports, shown, may, members, None, TIMELINE)
     visits = _newest_first([_resource(ports, shown, doc) for doc in encounters])
     test = any(record["test"] for record in records.values())
     owners = [*encounters, *docs]
@@ -59,10 +65,12 @@ def compose(ports: Ports, shown: Shown) -> dict[str, Any]:
         "conditions": _members(ports, shown, owners, "Condition"),
         "allergies": _members(ports, shown, owners, "AllergyIntolerance"),
         "contacts": _members(ports, shown, owners, "RelatedPerson"),
-        "communications": _communications(ports, shown, page, members, deliveries),
-        "tasks": _tasks(ports, shown, page),
+        "communications": _communications(ports, shown, page, members, deliveries)
+        if shows(shown.decision, "Communication") and may(Action.COMMUNICATION_LIST)
+        else [],
+        "tasks": _tasks(ports, shown, page, may),
         "deliveries": [shapes.delivery(row, shown.reference) for row in deliveries],
-        "timeline": {"items": [shapes.event(row) for row in timeline], "next": cursor},
+        "timeline": {"items": events, "next": cursor},
         "more": page.more,
     }
 
@@ -70,6 +78,39 @@ def compose(ports: Ports, shown: Shown) -> dict[str, Any]:
 def event_key(row: Row) -> tuple[Any, ...]:
     """The place of a line in a timeline."""
     return row["at"], row["seq"], row["n"]
+
+
+def timeline(
+    ports: Ports, shown: Shown, may: May, members: list[str], after: Key | None, limit: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    """A page of what happened, without what tells of things that the caller may not see, and its cursor."""
+    hidden = _unseen(shown, may)
+    kept: list[Row] = []
+    more = True
+    while more and len(kept) <= limit:
+        wanted = limit + 1 - len(kept)
+        rows = ports.queries.events(members, after, wanted)
+        kept += [row for row in rows if row["kind"].partition(".")[0] not in hidden]
+        more = len(rows) == wanted
+        after = event_key(rows[-1]) if rows else after
+    page, cursor = paging.cut(kept, limit, event_key)
+    return [shapes.event(row) for row in page], cursor
+
+
+def _unseen(shown: Shown, may: May) -> frozenset[str]:
+    """What kinds of events (before the dot) the caller does not see."""
+    unseen = {
+        "task": shown.decision.queues is not None or not may(Action.TASK_LIST),
+        "delivery": not may(Action.DELIVERY_LIST),
+        "communication": not (shows(shown.decision, "Communication") and may(Action.COMMUNICATION_LIST)),
+    }
+    return frozenset(kind for kind, left_out in unseen.items() if left_out)
+
+
+def _deliveries(ports: Ports, shown: Shown, may: May) -> list[Row]:
+    if not may(Action.DELIVERY_LIST):
+        return []
+    return ports.queries.deliveries(None, shown.id, None, SECTION + 1)
 
 
 def _resource(ports: Ports, shown: Shown, doc: dict[str, Any]) -> dict[str, Any]:
@@ -118,6 +159,8 @@ def _appointments(ports: Ports, shown: Shown, page: _Page, members: list[str]) -
 def _members(ports: Ports, shown: Shown, owners: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     """Members of a snapshot set in visits and patient, each once, those of the newest visit first."""
     found: dict[str, dict[str, Any]] = {}
+    if not shows(shown.decision, kind):
+        return []
     for doc in owners:
         for member in project.members_of(doc, kind, ports.settings.precedence):
             found.setdefault(member.get("id", str(len(found))), leave(shown.decision, member))
@@ -143,12 +186,18 @@ def _communications(
     return found
 
 
-def _tasks(ports: Ports, shown: Shown, page: _Page) -> dict[str, Any]:
-    now = ports.clock()
+def _tasks(ports: Ports, shown: Shown, page: _Page, may: May) -> dict[str, Any]:
+    now, queues = ports.clock(), shown.decision.queues
+
+    def rows(*, still_open: bool) -> list[Row]:
+        if not may(Action.TASK_LIST):
+            return []
+        wanted = [TaskSearch(open=still_open, root=shown.id, queue=queue) for queue in sorted(queues or ())]
+        searches = [TaskSearch(open=still_open, root=shown.id)] if queues is None else wanted
+        return [row for search in searches for row in ports.queries.tasks(search, None, SECTION + 1)]
 
     def shape(name: str, *, still_open: bool) -> list[dict[str, Any]]:
-        rows = ports.queries.tasks(TaskSearch(open=still_open, root=shown.id), None, SECTION + 1)
-        rows = page.cut(name, rows)
-        return [shapes.task(row, ports.rule(row["rule"], row["rule_version"]), shown, now) for row in rows]
+        cut = page.cut(name, rows(still_open=still_open))
+        return [shapes.task(row, ports.rule(row["rule"], row["rule_version"]), shown, now) for row in cut]
 
     return {"open": shape("tasks.open", still_open=True), "done": shape("tasks.done", still_open=False)}

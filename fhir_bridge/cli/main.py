@@ -125,7 +125,10 @@ def _upkeep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     token = _command(commands, "token", "upkeep:token", "Make, list and revoke API tokens.")
     token.add_argument("action", choices=("add", "list", "revoke"))
     token.add_argument("name", nargs="?", help="whose token it is")
-    token.add_argument("--role", choices=("admin", "engineer", "pra", "feed"), default="pra")
+    roles = ("feed", "engineer", "pra", "pra-lead", "billing", "privacy-officer", "admin")  # privacy.Role
+    token.add_argument("--role", choices=roles, default="pra")
+    token.add_argument("--days", type=float, metavar="N", help="after how many days it expires (default: never)")
+    token.add_argument("--scopes", help="rights or SMART scopes with blanks between, less than its role may")
     token.add_argument("--feed", default="", help="the feed that a token of role feed sends for (default: its name)")
     token.add_argument("--var", metavar="DIR")
     doctor = _command(commands, "doctor", "upkeep:doctor", "Check settings, ports, disk, mappings and the EHR.")

@@ -15,6 +15,7 @@ import orjson
 
 from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 from fhir_bridge.cli.serving import load_settings
+from fhir_bridge.record.clocks import iso
 from fhir_bridge.wiring.processes import clock
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fhir_bridge.config import Settings
+    from fhir_bridge.store.tokens import Token
 
+_DAY = 86_400_000_000
 _SPACE = 1 << 30
 """Free bytes below which doctor complains."""
 
@@ -38,9 +41,7 @@ def token(arguments: argparse.Namespace) -> int:
     try:
         if arguments.action == "list":
             for known in tokens.tokens():
-                print(
-                    "\t".join((known.id, known.role, known.feed or "-", "revoked" if known.revoked_at else "in force"))
-                )
+                print("\t".join((known.id, known.role, known.feed or "-", _stands(known), known.scopes or "-")))
             return GOOD
         if not arguments.name:
             raise WrongCall(f"token {arguments.action} needs a name")
@@ -49,13 +50,30 @@ def token(arguments: argparse.Namespace) -> int:
                 raise CommandFailed(f"there is no token '{arguments.name}' in force")
             return GOOD
         secret = secrets.token_urlsafe(32)
-        tokens.add(arguments.name, Role(arguments.role), secret, at=clock(), feed=arguments.feed)
+        expires_at = None if arguments.days is None else clock() + int(arguments.days * _DAY)
+        tokens.add(
+            arguments.name,
+            Role(arguments.role),
+            secret,
+            at=clock(),
+            feed=arguments.feed,
+            expires_at=expires_at,
+            scopes=arguments.scopes,
+        )
         print(secret)
     except TokenRefused as refusal:
         raise CommandFailed(str(refusal)) from refusal
     finally:
         tokens.close()
     return GOOD
+
+
+def _stands(token: Token) -> str:
+    if token.revoked_at is not None:
+        return "revoked"
+    if token.expires_at is None:
+        return "in force"
+    return "expired" if token.expires_at <= clock() else f"until {iso(token.expires_at)}"
 
 
 def doctor(arguments: argparse.Namespace) -> int:

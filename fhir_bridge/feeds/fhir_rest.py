@@ -14,10 +14,9 @@ from flask import request
 
 from fhir_bridge.gateway.answers import FHIR, JSON, answer
 from fhir_bridge.gateway.faults import ISSUE_TYPES, Fault, Place, information
-from fhir_bridge.gateway.rights import caller, needs, ports
+from fhir_bridge.gateway.rights import caller, ports
 from fhir_bridge.gateway.submit import Pending, outcome_url, settle, submit
 from fhir_bridge.pipeline.ports import Kind
-from fhir_bridge.privacy import Action
 
 if TYPE_CHECKING:
     from flask import Response
@@ -45,13 +44,11 @@ def _add_push(resource_type: str) -> None:
     name = resource_type.lower()
 
     @blueprint.post(f"/{resource_type}", endpoint=f"create-{name}")
-    @needs(Action.FHIR_WRITE)
     @blueprint.doc(summary=f"Push a {resource_type}; it is found again by its business identifier.", responses=_ANSWERS)
     def create() -> Response:
         return _push("POST", resource_type, None)
 
     @blueprint.put(f"/{resource_type}/<resource_id>", endpoint=f"update-{name}")
-    @needs(Action.FHIR_WRITE)
     @blueprint.doc(summary=f"Push a {resource_type} whole, under the sender's id.", responses=_ANSWERS)
     def update(resource_id: str) -> Response:
         return _push("PUT", resource_type, resource_id)

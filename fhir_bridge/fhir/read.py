@@ -10,8 +10,8 @@ from fhir_bridge.fhir.capability import READ, statement
 from fhir_bridge.gateway.answers import FHIR, answer, etag
 from fhir_bridge.gateway.faults import Fault, not_found
 from fhir_bridge.gateway.reading import root_of, show_one
-from fhir_bridge.gateway.rights import needs, ports, public
-from fhir_bridge.privacy import Action
+from fhir_bridge.gateway.rights import ports, queues
+from fhir_bridge.privacy import Action, shows
 from fhir_bridge.privacy import project as leave
 from fhir_bridge.record import project
 from fhir_bridge.record.task_resource import task_resource
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 blueprint = APIBlueprint("fhir", __name__, url_prefix="/fhir", tag="FHIR")
 
+WHAT = "resource"
+
 _RESOURCE: Any = {
     200: {"description": "The resource.", "content": {FHIR: {"schema": {"type": "object"}}}},
 }
 
 
 @blueprint.get("/metadata")
-@public
 @blueprint.doc(summary="What this server can do.", responses=_RESOURCE)
 def metadata() -> Response:
     """CapabilityStatement."""
@@ -40,7 +41,6 @@ def _add_read(resource_type: str) -> None:
     """One route for each type, so that logs, metrics and audit name it."""
 
     @blueprint.get(f"/{resource_type}/<resource_id>", endpoint=f"read-{resource_type.lower()}")
-    @needs(Action.FHIR_READ)
     @blueprint.doc(summary=f"Read a {resource_type} by id.", responses=_RESOURCE)
     def read_one(resource_id: str) -> Response:
         return read(resource_type, resource_id)
@@ -60,7 +60,9 @@ def read(resource_type: str, resource_id: str) -> Response:
     resource = project.resource(row["doc"], ports().settings.precedence)
     if row["patient"] is None:
         return answer(resource, content_type=FHIR)
-    shown = show_one(Action.FHIR_READ, root_of(row["patient"]))
+    shown = show_one(Action.FHIR_READ, root_of(row["patient"], WHAT), WHAT)
+    if not shows(shown.decision, resource_type):
+        raise _unknown()
     if resource_type == "Patient":
         resource = _merged(resource, shown.id)
     return answer(leave(shown.decision, resource), content_type=FHIR)
@@ -75,12 +77,13 @@ def _merged(resource: dict[str, Any], root: str) -> dict[str, Any]:
 
 def _task(task_id: str) -> Response:
     row: Row | None = ports().queries.task(task_id)
-    if row is None:
+    own = queues()
+    if row is None or (own is not None and row["queue"] not in own):
         raise _unknown()
-    shown = show_one(Action.FHIR_READ, row["root"])
+    shown = show_one(Action.FHIR_READ, row["root"], WHAT)
     resource = leave(shown.decision, task_resource(row, ports().rule(row["rule"], row["rule_version"])))
     return answer(resource, headers={"ETag": "W/" + etag(row["version"])}, content_type=FHIR)
 
 
 def _unknown() -> Fault:
-    return not_found("resource")
+    return not_found(WHAT)

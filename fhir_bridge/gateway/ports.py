@@ -73,6 +73,13 @@ class Queries(Protocol):
         """Search rows by id, each with `doc`, the part's document (None where only a link names it)."""
         ...
 
+    def labelled(self, roots: Iterable[str]) -> list[Row]:
+        """`root` and `doc` of what may make these patients private beyond their survivors' records.
+
+        That is merged records, and visits that carry a courtesy, a label, or a wish about protection or publicity.
+        """
+        ...
+
     def links(self, ids: Sequence[str]) -> list[Row]:
         """Link edges from these records."""
         ...
@@ -146,11 +153,20 @@ class Audit(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Who a bearer token is; without `principal` nobody: then `reason` says why (a code) and `name` whose it was."""
+
+    principal: Principal | None
+    reason: str = ""
+    name: str = ""
+
+
 class Tokens(Protocol):
     """Bearer tokens."""
 
-    def principal(self, secret: str) -> Principal | None:
-        """Whose token this is, None where it is nobody's or was revoked."""
+    def sign_in(self, secret: str, at: Instant) -> SignIn:
+        """Whose token this is, at this moment. Raises StoreUnavailable."""
         ...
 
 

@@ -1,7 +1,8 @@
 """Reading patients: each one is decided on, written to the audit trail, and only then shown (I10).
 
 Every view that shows anything of a patient comes through here, with a single patient or with all that stand in a list.
-The policy is privacy's; this module asks it and keeps the trail.
+The policy is privacy's; this module asks it and keeps the trail. What the caller may not see is as if it were not
+there: left out before a page is cut, and 404 where it is asked for by name.
 """
 
 from __future__ import annotations
@@ -9,16 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fhir_bridge.gateway.faults import Fault
+from fhir_bridge.gateway import paging
+from fhir_bridge.gateway.faults import not_found
 from fhir_bridge.gateway.rights import caller, ports, route
-from fhir_bridge.privacy import Decision, Subject, confidentiality, decide, display_name, event
+from fhir_bridge.gateway.routes import resource_type
+from fhir_bridge.privacy import Decision, decide, display_name, event, subject
 from fhir_bridge.record import project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from fhir_bridge.gateway.ports import Row
+    from fhir_bridge.gateway.ports import Key, Row
     from fhir_bridge.privacy import Action
+
+ROUNDS = 20
+"""How often a page is filled up, at most: then it is handed out short, and its cursor goes on from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +47,61 @@ class Shown:
         return {"id": self.id, "name": self.name}
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How a list is read: `fetch(after, limit)` brings rows, `key` is a row's place in it, `root` whom it is about."""
+
+    action: Action
+    fetch: Callable[[Key | None, int], list[Row]]
+    key: Callable[[Row], Key]
+    root: Callable[[Row], str | None] = lambda row: row["root"]
+
+
+def listed(listing: Listing, after: Key | None, limit: int) -> tuple[list[tuple[Row, Shown]], str | None]:
+    """A page of what the caller may see, filled up past what they may not, and the cursor of the next one."""
+    decided: dict[str, Shown] = {}
+    kept: list[Row] = []
+    for _ in range(ROUNDS):
+        wanted = limit + 1 - len(kept)
+        rows = listing.fetch(after, wanted)
+        roots = {root for row in rows if (root := listing.root(row)) is not None}
+        decided |= decisions(listing.action, roots - decided.keys())
+        kept += [row for row in rows if (root := listing.root(row)) in decided and decided[root].decision.allowed]
+        more = len(rows) == wanted
+        if len(kept) > limit or not more:
+            break
+        after = listing.key(rows[-1])
+    page = kept[:limit]
+    if len(kept) > limit:
+        after = listing.key(page[-1])
+    elif not more:
+        after = None
+    on_page = {listing.root(row) for row in page}
+    audit(listing.action, (one for root, one in decided.items() if root in on_page or not one.decision.allowed))
+    cursor = None if after is None else paging.encode(after)
+    return [(row, decided[str(listing.root(row))]) for row in page], cursor
+
+
 def show(action: Action, roots: Iterable[str]) -> dict[str, Shown]:
-    """The patients of a list that this caller may see, by root. Each is audited, those who are denied too."""
-    rows = ports().queries.patients(roots)
-    shown = {root: _decide(action, row) for root, row in rows.items()}
-    at = ports().clock()
-    ports().audit.write(
-        [event(caller(), action, root, one.decision, route=route(), at=at) for root, one in shown.items()]
-    )
+    """The patients that this caller may see, by root. Each is audited, those who are denied too."""
+    shown = decisions(action, roots)
+    audit(action, shown.values())
     return {root: one for root, one in shown.items() if one.decision.allowed}
 
 
-def show_one(action: Action, root: str) -> Shown:
-    """One patient. Fault 403 where the policy denies it, 404 where there is none."""
-    if root not in (found := show(action, [root])):
-        if ports().queries.patient(root) is None:
-            raise Fault(404, "not-found", "There is no such patient.")
-        raise Fault(403, "forbidden", "You may not see this patient.")
+def show_one(action: Action, root: str, what: str = "patient") -> Shown:
+    """One patient. Fault 404 where there is none, and where the caller may not see them: then for `what` they asked."""
+    found = show(action, [root])
+    if root not in found:
+        raise not_found(what)
     return found[root]
 
 
-def root_of(patient_id: str) -> str:
+def root_of(patient_id: str, what: str = "patient") -> str:
     """The survivor under which a record is shown. Fault 404 for an unknown one."""
     row = ports().queries.patient(patient_id)
     if row is None:
-        raise Fault(404, "not-found", "There is no such patient.")
+        raise not_found(what)
     root: str = row["root"]
     return root
 
@@ -75,10 +111,30 @@ def roots_of(patient_ids: Iterable[str]) -> dict[str, str]:
     return {patient_id: row["root"] for patient_id, row in ports().queries.patients(patient_ids).items()}
 
 
-def _decide(action: Action, row: Row) -> Shown:
+def decisions(action: Action, roots: Iterable[str]) -> dict[str, Shown]:
+    """What the policy says of these patients, by root, those who are denied too. Nothing is audited yet."""
+    wanted = set(roots)
+    if not wanted:
+        return {}
+    rows, labelled = ports().queries.patients(wanted), ports().queries.labelled(wanted)
+    record: dict[str, list[dict[str, Any]]] = {}
+    for part in labelled:
+        record.setdefault(part["root"], []).append(_resource(part["doc"]))
+    return {root: _decide(action, row, record.get(root, [])) for root, row in rows.items()}
+
+
+def audit(action: Action, shown: Iterable[Shown]) -> None:
+    """Write what was decided. Returns once it is on disk."""
+    at = ports().clock()
+    ports().audit.write([event(caller(), action, one.id, one.decision, route=route(), at=at) for one in shown])
+
+
+def _decide(action: Action, row: Row, others: list[dict[str, Any]]) -> Shown:
     doc = row["doc"]
-    resource = (
-        project.resource(doc, ports().settings.precedence) if doc else {"resourceType": "Patient", "id": row["id"]}
-    )
-    subject = Subject(row["id"], bool(row["test"]), confidentiality(resource))
-    return Shown(row["id"], row, resource, decide(caller(), action, subject))
+    resource = _resource(doc) if doc else {"resourceType": "Patient", "id": row["id"]}
+    about = subject(row["id"], [resource, *others], test=bool(row["test"]))
+    return Shown(row["id"], row, resource, decide(caller(), action, about, resource_type(route())))
+
+
+def _resource(doc: dict[str, Any]) -> dict[str, Any]:
+    return project.resource(doc, ports().settings.precedence)

@@ -1,63 +1,31 @@
-"""Who calls, and what each route asks of them: bearer tokens and the right that every view declares.
+"""Who calls, and whether they have the right that their route asks for.
 
-A view without a declared right stops the application from starting, so nothing is open by forgetting. The policy
-itself is privacy/policy.py.
+Which route asks for which right is routes.py's table; the policy itself is privacy/policy.py. Whoever is turned away
+leaves a line in the audit trail, and hears nothing of whose data it was.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from flask import current_app, g, request
 
 from fhir_bridge.gateway.faults import Fault
-from fhir_bridge.privacy import Action, decide, event
+from fhir_bridge.gateway.routes import PUBLIC, declared, resource_type
+from fhir_bridge.privacy import Action, AuditEvent, decide, event
+from fhir_bridge.privacy.policy import QUEUES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from flask import Flask
 
     from fhir_bridge.gateway.ports import Ports
     from fhir_bridge.privacy import Principal
 
 EXTENSION = "fhir-bridge"
-PUBLIC = "public"
-_ATTRIBUTE = "declared_right"
+SIGN_IN = "sign-in"
+"""The action of an audit event about a caller who could not be told."""
+CHALLENGE = 'Bearer realm="fhir-bridge"'
 _ROUTES = "fhir-bridge-rights"
-
-View = TypeVar("View", bound="Callable[..., Any]")
-
-
-class UndeclaredRight(Exception):
-    """A view that declares neither a right nor that it is public."""
-
-
-def needs(action: Action) -> Callable[[View], View]:
-    """Declare the right that a view asks for."""
-    return _declare(action)
-
-
-def public(view: View) -> View:
-    """Declare that a view is for everyone: it holds no PHI and changes nothing."""
-    return _declare(PUBLIC)(view)
-
-
-def _declare(right: Action | str) -> Callable[[View], View]:
-    def decorate(view: View) -> View:
-        setattr(view, _ATTRIBUTE, right)
-        return view
-
-    return decorate
-
-
-def declared(app: Flask) -> dict[str, Action | str]:
-    """The right of each endpoint. Raises UndeclaredRight."""
-    rights = {name: getattr(view, _ATTRIBUTE, None) for name, view in app.view_functions.items()}
-    missing = sorted(name for name, right in rights.items() if right is None)
-    if missing:
-        raise UndeclaredRight(f"views without a declared right: {', '.join(missing)}")
-    return {name: right for name, right in rights.items() if right is not None}
 
 
 def install(app: Flask) -> None:
@@ -73,7 +41,7 @@ def ports() -> Ports:
 
 
 def caller() -> Principal:
-    """Who calls; only in views that declare a right."""
+    """Who calls; only in views whose route asks for a right."""
     principal: Principal = g.principal
     return principal
 
@@ -84,22 +52,14 @@ def route() -> str:
 
 
 def authorise() -> None:
-    """Let a request pass or raise a 401 or 403 fault; a caller that is turned away for its role is audited."""
+    """Let a request pass or raise a 401 or 403 fault; a caller that is turned away is audited."""
     if request.endpoint is None:
         return
     right = current_app.extensions[_ROUTES][request.endpoint]
     if right == PUBLIC:
         return
     g.principal = _authenticate()
-    require(Action(right))
-
-
-def require(action: Action) -> None:
-    """Fault 403 where the caller has not this right."""
-    decision = decide(caller(), action, None)
-    if not decision.allowed:
-        ports().audit.write([event(caller(), action, "", decision, route=route(), at=ports().clock())])
-        raise Fault(403, "forbidden", "Your role does not have this right.")
+    _require(Action(right))
 
 
 def allowed(action: Action) -> bool:
@@ -107,10 +67,34 @@ def allowed(action: Action) -> bool:
     return decide(caller(), action, None).allowed
 
 
+def queues() -> frozenset[str] | None:
+    """The queues whose tasks the caller sees, None for all."""
+    return QUEUES.get(caller().role)
+
+
+def _require(action: Action) -> None:
+    """Fault 403 that names the right, where the caller has it not."""
+    decision = decide(caller(), action, None, resource_type(route()))
+    if not decision.allowed:
+        ports().audit.write([event(caller(), action, "", decision, route=route(), at=ports().clock())])
+        challenge = f'{CHALLENGE}, error="insufficient_scope", scope="{action}"'
+        more = {"right": action.value}
+        raise Fault(403, "forbidden", _lacking(action), headers={"WWW-Authenticate": challenge}, more=more)
+
+
+def _lacking(action: Action) -> str:
+    return f"This needs the right {action}, which you do not have."
+
+
 def _authenticate() -> Principal:
+    """Who calls. Fault 401, the same for every reason; the trail knows the reason."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    principal = ports().tokens.principal(secret.strip()) if scheme.lower() == "bearer" else None
-    if principal is None:
-        challenge = {"WWW-Authenticate": 'Bearer realm="fhir-bridge"'}
-        raise Fault(401, "unauthorized", "A valid bearer token is needed.", headers=challenge)
-    return principal
+    reason, name = "no-token", ""
+    if scheme.lower() == "bearer" and secret.strip():
+        known = ports().tokens.sign_in(secret.strip(), ports().clock())
+        if known.principal is not None:
+            return known.principal
+        reason, name = known.reason, known.name
+    denied = AuditEvent(ports().clock(), name, "", SIGN_IN, "", False, reason, route())
+    ports().audit.write([denied])
+    raise Fault(401, "unauthorized", "", headers={"WWW-Authenticate": CHALLENGE})

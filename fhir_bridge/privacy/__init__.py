@@ -2,7 +2,7 @@
 
 from fhir_bridge.privacy.audit import AuditEvent, event
 from fhir_bridge.privacy.policy import Action, Decision, Principal, Role, Subject, decide
-from fhir_bridge.privacy.projection import confidentiality, display_name, project
+from fhir_bridge.privacy.projection import display_name, project, shows, subject
 
 __all__ = [
     "Action",
@@ -11,9 +11,10 @@ __all__ = [
     "Principal",
     "Role",
     "Subject",
-    "confidentiality",
     "decide",
     "display_name",
     "event",
     "project",
+    "shows",
+    "subject",
 ]

@@ -1,4 +1,4 @@
-"""What is left of a resource for a caller: the decision applied to FHIR JSON.
+"""What is left of a resource for a caller: the decision applied to FHIR JSON, and what a record says of its privacy.
 
 It stands apart from the policy because the policy says what is hidden, and this how. Nothing is looked up here.
 """
@@ -7,19 +7,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fhir_bridge.privacy.policy import Subject
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from fhir_bridge.privacy.policy import Decision
 
 MASKED_NAME = "Name withheld"
+PUBLICITY = "urn:fhir-bridge:extension:publicity"
+PROTECTION = "urn:fhir-bridge:extension:protection"
+RELIABILITY = "urn:fhir-bridge:extension:identity-reliability"
+COURTESY = "http://terminology.hl7.org/CodeSystem/v3-EncounterSpecialCourtesy"
+OPT_OUT = frozenset({"NODSCLCDS", "NOAUTH", "DIR", "directory-opt-out"})
+"""meta.security codes of those whom no directory lists."""
+_UNLISTED = frozenset({"N", "F"})
+"""HL7 v2 table 0215 (PD1-11, PV2-21): no publicity, family only."""
 _IDENTIFYING = frozenset({"name", "telecom", "address", "birthDate", "photo", "contact", "identifier"})
 
 
 def project(decision: Decision, resource: Mapping[str, Any]) -> dict[str, Any]:
-    """A resource without what this caller does not see."""
+    """A resource without what this caller does not see. `shows` says whether they see any of it."""
     left_out = decision.hidden | _IDENTIFYING if masks(decision, resource) else decision.hidden
-    return {name: value for name, value in resource.items() if name not in left_out}
+    if not left_out:
+        return dict(resource)
+    prefix = f"{resource.get('resourceType', '')}."
+    return {name: value for name, value in resource.items() if name not in left_out and prefix + name not in left_out}
+
+
+def shows(decision: Decision, resource_type: str) -> bool:
+    """Whether a caller sees resources of this type at all."""
+    return resource_type not in decision.hidden
 
 
 def masks(decision: Decision, resource: Mapping[str, Any]) -> bool:
@@ -39,7 +57,58 @@ def display_name(decision: Decision, patient: Mapping[str, Any]) -> str:
     return composed or str(best.get("text", ""))
 
 
-def confidentiality(patient: Mapping[str, Any]) -> str:
-    """The strictest v3-Confidentiality code among a patient's labels; N without one."""
-    codes = {label.get("code") for label in patient.get("meta", {}).get("security", ())}
-    return next((code for code in ("V", "R") if code in codes), "N")
+def subject(
+    patient_id: str, record: Iterable[Mapping[str, Any]], *, test: bool = False, glass_broken: bool = False
+) -> Subject:
+    """What the policy needs to know of a patient.
+
+    `record` holds every record of theirs and their visits: of all that is stated the strictest counts, so that no
+    merge and no later visit loosens it.
+    """
+    resources = list(record)
+    return Subject(
+        patient_id,
+        test,
+        max((confidentiality(resource) for resource in resources), key="NRV".index, default="N"),
+        any(unlisted(resource) for resource in resources),
+        glass_broken,
+    )
+
+
+def confidentiality(resource: Mapping[str, Any]) -> str:
+    """v3-Confidentiality of a patient or visit: the strictest label, and at least R for VIP, alias and protection."""
+    labels = {label.get("code") for label in resource.get("meta", {}).get("security", ())}
+    if "V" in labels:
+        return "V"
+    return "R" if "R" in labels or is_vip(resource) or protected(resource) else "N"
+
+
+def is_vip(resource: Mapping[str, Any]) -> bool:
+    """Whether a visit carries the special courtesy VIP (PV1-16)."""
+    courtesies = resource.get("hospitalization", {}).get("specialCourtesy", ())
+    return any((COURTESY, "VIP") in _codings(courtesy) for courtesy in courtesies)
+
+
+def protected(resource: Mapping[str, Any]) -> bool:
+    """Whether PD1-12 or PV2-22 protects the patient, or PID-32 tells that the name is an alias."""
+    return any(
+        (found["url"] == PROTECTION and found.get("valueBoolean") is True)
+        or (found["url"] == RELIABILITY and "AL" in _codes(found))
+        for found in resource.get("extension", ())
+    )
+
+
+def unlisted(resource: Mapping[str, Any]) -> bool:
+    """Whether the patient wants to be in no directory (PD1-11, PV2-21, or a label)."""
+    labels = {label.get("code") for label in resource.get("meta", {}).get("security", ())}
+    return bool(labels & OPT_OUT) or any(
+        found["url"] == PUBLICITY and bool(_codes(found) & _UNLISTED) for found in resource.get("extension", ())
+    )
+
+
+def _codes(extension: Mapping[str, Any]) -> set[str]:
+    return {code for _, code in _codings(extension.get("valueCodeableConcept", {}))}
+
+
+def _codings(concept: Mapping[str, Any]) -> set[tuple[str, str]]:
+    return {(coding.get("system", ""), coding.get("code", "")) for coding in concept.get("coding", ())}

@@ -15,24 +15,33 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fhir_bridge.gateway.ports import StoreUnavailable
+from fhir_bridge.gateway.ports import SignIn, StoreUnavailable
 from fhir_bridge.privacy import Principal, Role
+from fhir_bridge.privacy.scopes import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_SCHEMA = """
+_TABLE = """
 CREATE TABLE IF NOT EXISTS token (
     id TEXT PRIMARY KEY,        -- whose it is: the caller's name in audit and history
     hash TEXT NOT NULL,
-    role TEXT NOT NULL CHECK (role IN ('admin', 'engineer', 'pra', 'feed')),
+    role TEXT NOT NULL,         -- privacy.Role
     feed TEXT NOT NULL CHECK ((feed <> '') = (role = 'feed')),
     created_at INTEGER NOT NULL,
-    revoked_at INTEGER
+    revoked_at INTEGER,
+    expires_at INTEGER,         -- worthless from then on; NULL for never
+    scopes TEXT                 -- with blanks between; NULL for all that the role may
 ) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS token_in_force ON token (hash) WHERE revoked_at IS NULL;
 """
+_WIDEN = (
+    "BEGIN IMMEDIATE; ALTER TABLE token RENAME TO earlier; DROP INDEX token_in_force;"
+    f"{_TABLE}"
+    "INSERT INTO token SELECT id, hash, role, feed, created_at, revoked_at, NULL, NULL FROM earlier;"
+    "DROP TABLE earlier; COMMIT;"
+)  # noqa: S608 - no value in it
+_INDEX = "CREATE UNIQUE INDEX IF NOT EXISTS token_in_force ON token (hash) WHERE revoked_at IS NULL"
 FIRST = "first"
 """Name of the token that a fresh installation begins with."""
 
@@ -46,13 +55,15 @@ class TokenRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What is known of a token, without its secret."""
+    """What is known of a token, without its secret. `expires_at` None is never, `scopes` None all that the role may."""
 
     id: str
     role: str
     feed: str
     created_at: int
     revoked_at: int | None
+    expires_at: int | None = None
+    scopes: str | None = None
 
 
 class SqliteTokens:
@@ -62,28 +73,51 @@ class SqliteTokens:
         path.touch(mode=0o600)
         self._lock = threading.Lock()
         self._database = sqlite3.connect(path, isolation_level=None, timeout=busy_timeout, check_same_thread=False)
-        self._database.executescript(_SCHEMA)
+        _make_table(self._database)
 
-    def principal(self, secret: str) -> Principal | None:
-        """Whose token this is. Raises StoreUnavailable."""
-        rows = self._read("SELECT id, role, feed FROM token WHERE hash = ? AND revoked_at IS NULL", (_hash(secret),))
-        return Principal(rows[0][0], Role(rows[0][1]), rows[0][2]) if rows else None
+    def sign_in(self, secret: str, at: int) -> SignIn:
+        """Whose token this is at this moment. Raises StoreUnavailable."""
+        columns = "id, role, feed, scopes, revoked_at, expires_at"
+        sql = f"SELECT {columns} FROM token WHERE hash = ? ORDER BY revoked_at IS NULL"  # noqa: S608 - names above
+        rows = self._read(sql, (_hash(secret),))
+        if not rows:
+            return SignIn(None, "token-unknown")
+        name, role, feed, scopes, revoked_at, expires_at = rows[-1]
+        if revoked_at is not None:
+            return SignIn(None, "token-revoked", name)
+        if expires_at is not None and expires_at <= at:
+            return SignIn(None, "token-expired", name)
+        return SignIn(Principal(name, Role(role), feed, None if scopes is None else frozenset(scopes.split())))
 
-    def add(self, name: str, role: Role, secret: str, *, at: int, feed: str = "") -> Token:
+    def add(
+        self,
+        name: str,
+        role: Role,
+        secret: str,
+        *,
+        at: int,
+        feed: str = "",
+        expires_at: int | None = None,
+        scopes: str | None = None,
+    ) -> Token:
         """Keep a new token. `feed` is for role feed only, by default its name. Raises TokenRefused."""
         if not _NAME.fullmatch(name):
             raise TokenRefused("a token's name is 1-64 letters, digits, dots, @, dashes or underscores")
         if not _SECRET.fullmatch(secret):
             raise TokenRefused("a token's secret is 1-512 characters of A-Z a-z 0-9 . _ ~ + / = -")
+        if scopes is not None and not (scopes.split() and all(map(well_formed, scopes.split()))):
+            raise TokenRefused("scopes are rights like task.read, or SMART scopes like user/Patient.read")
         feed = (feed or name) if role is Role.FEED else ""
+        token = Token(name, role.value, feed, at, None, expires_at, scopes)
         try:
             with self._lock:
                 self._database.execute(
-                    "INSERT INTO token VALUES (?,?,?,?,?,NULL)", (name, _hash(secret), role.value, feed, at)
+                    "INSERT INTO token VALUES (?,?,?,?,?,NULL,?,?)",
+                    (name, _hash(secret), role.value, feed, at, expires_at, scopes),
                 )
         except sqlite3.IntegrityError:
             raise TokenRefused("there is a token of that name or secret already") from None
-        return Token(name, role.value, feed, at, None)
+        return token
 
     def revoke(self, name: str, *, at: int) -> bool:
         """Make a token worthless from now on; False where there is none in force."""
@@ -95,9 +129,8 @@ class SqliteTokens:
 
     def tokens(self) -> list[Token]:
         """All tokens by name, revoked ones too."""
-        return [
-            Token(*row) for row in self._read("SELECT id, role, feed, created_at, revoked_at FROM token ORDER BY id")
-        ]
+        columns = "id, role, feed, created_at, revoked_at, expires_at, scopes"
+        return [Token(*row) for row in self._read(f"SELECT {columns} FROM token ORDER BY id")]  # noqa: S608 - names above
 
     def close(self) -> None:
         """Close the file."""
@@ -112,6 +145,14 @@ class SqliteTokens:
             raise StoreUnavailable(f"tokens.db cannot be read ({code})") from None
 
 
+def _make_table(database: sqlite3.Connection) -> None:
+    """The table, and that of earlier versions turned into it: roles were fewer, and nothing expired."""
+    database.execute(_TABLE)
+    if "expires_at" not in {row[1] for row in database.execute("PRAGMA table_info(token)")}:
+        database.executescript(_WIDEN)
+    database.execute(_INDEX)
+
+
 def ensure_first(
     tokens: SqliteTokens, preset: str | None, file: Path, *, make_secret: Callable[[], str], at: int
 ) -> None:
@@ -120,8 +161,7 @@ def ensure_first(
     `preset` (FHIR_BRIDGE_TOKEN) is that secret; another preset than last time replaces it. Raises TokenRefused.
     """
     if preset is not None:
-        known = tokens.principal(preset)
-        if known is None:
+        if tokens.sign_in(preset, at).principal is None:
             _replace_first(tokens, preset, at)
         write_secret(file, preset)
     elif not tokens.tokens():

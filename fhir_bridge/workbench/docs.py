@@ -8,7 +8,7 @@ from apiflask import APIFlask
 from flask import Blueprint, Response, current_app, render_template
 
 from fhir_bridge.gateway.answers import answer
-from fhir_bridge.gateway.rights import ports, public
+from fhir_bridge.gateway.rights import ports
 from fhir_bridge.workbench.pages import html
 
 if TYPE_CHECKING:
@@ -20,14 +20,12 @@ _METHODS = ("get", "put", "post", "delete", "patch")
 
 
 @blueprint.get("/openapi.json")
-@public
 def description() -> Response:
     """The API, machine-readable."""
     return answer(_spec())
 
 
 @blueprint.get("/docs")
-@public
 def reference() -> Response:
     """The API, for people."""
     spec = _spec()

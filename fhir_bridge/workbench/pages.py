@@ -10,7 +10,7 @@ from pathlib import Path
 from flask import Blueprint, Response, render_template
 
 from fhir_bridge.gateway import tally
-from fhir_bridge.gateway.rights import ports, public
+from fhir_bridge.gateway.rights import ports
 from fhir_bridge.record.clocks import iso
 
 blueprint = Blueprint("workbench", __name__, template_folder="templates")
@@ -28,7 +28,6 @@ LINKS = (
 
 
 @blueprint.get("/")
-@public
 def status() -> Response:
     """The status page."""
     numbers = tally.take(ports())
@@ -47,7 +46,6 @@ def status() -> Response:
 
 
 @blueprint.get("/assets/workbench.css")
-@public
 def style() -> Response:
     """The pages' style sheet."""
     response = Response(STYLE.read_bytes(), content_type="text/css; charset=utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fhir_bridge.api import alerts
+from fhir_bridge.privacy.projection import COURTESY, PUBLICITY
 
 
 def _speaks(code, **more):
@@ -15,6 +16,7 @@ def _label(code):
     return {"meta": {"security": [{"code": code}]}}
 
 
+VIP = [{"coding": [{"system": COURTESY, "code": "VIP"}]}]
 IN_HOUSE = {"status": "in-progress"}
 CASES = [
     ({}, [], {}, []),
@@ -27,8 +29,14 @@ CASES = [
     (_speaks("es"), [], {}, ["language", "interpreter"]),
     (_speaks("en"), [], {"language": "es"}, ["language", "interpreter"]),
     ({"extension": [{"url": alerts.INTERPRETER, "valueBoolean": True}]}, [], {}, ["interpreter"]),
-    ({}, [IN_HOUSE | {"hospitalization": {"specialCourtesy": [{"text": "VIP"}]}}], {}, ["vip"]),
-    ({}, [{"status": "finished", "hospitalization": {"specialCourtesy": [{"text": "VIP"}]}}], {}, []),
+    ({}, [IN_HOUSE | {"hospitalization": {"specialCourtesy": VIP}}], {}, ["vip"]),
+    (
+        {"extension": [{"url": PUBLICITY, "valueCodeableConcept": {"coding": [{"code": "N"}]}}]},
+        [],
+        {},
+        ["directory-opt-out"],
+    ),
+    ({}, [{"status": "finished", "hospitalization": {"specialCourtesy": VIP}}], {}, []),
     (
         {},
         [IN_HOUSE | {"hospitalization": {"specialArrangement": [{"coding": [{"code": "A8"}]}]}}],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fhir_bridge.privacy import Action, Principal, Role, Subject, decide
@@ -40,20 +42,59 @@ def test_a_role_without_a_row_is_denied(monkeypatch):
     assert not decide(Principal("pra-anna", Role.PRA), Action.PATIENT_READ, GRACE).allowed
 
 
+SEEN, MASKED, DENIED = "seen", "masked", "denied"
+VERA_BROKEN = replace(VERA, glass_broken=True)
+UNA = Subject("una", unlisted=True)
+TESTY = Subject("testy", test=True)
+
+
 @pytest.mark.parametrize(
-    ("subject", "action", "role", "masked"),
+    ("subject", "action", "role", "outcome"),
     [
-        (VERA, Action.PATIENT_LIST, Role.PRA, True),
-        (VERA, Action.TASK_LIST, Role.ENGINEER, True),
-        (VERA, Action.PATIENT_READ, Role.PRA, False),
-        (VERA, Action.PATIENT_LIST, Role.ADMIN, False),
-        (GRACE, Action.PATIENT_LIST, Role.PRA, False),
+        (GRACE, Action.PATIENT_LIST, Role.PRA, SEEN),
+        (VERA, Action.PATIENT_LIST, Role.PRA, MASKED),
+        (VERA, Action.TASK_LIST, Role.ENGINEER, MASKED),
+        (VERA, Action.PATIENT_LIST, Role.BILLING, MASKED),
+        (VERA, Action.PATIENT_LIST, Role.PRA_LEAD, SEEN),
+        (VERA, Action.PATIENT_LIST, Role.ADMIN, SEEN),
+        (VERA, Action.PATIENT_READ, Role.PRA, DENIED),
+        (VERA, Action.TASK_ACT, Role.PRA, DENIED),
+        (VERA, Action.FHIR_READ, Role.ENGINEER, DENIED),
+        (VERA, Action.COMMUNICATION_LIST, Role.PRA, DENIED),
+        (VERA, Action.CONCERN_LIST, Role.PRA, DENIED),
+        (VERA, Action.PATIENT_READ, Role.PRA_LEAD, SEEN),
+        (VERA, Action.PATIENT_BREAK_GLASS, Role.PRA, SEEN),
+        (VERA_BROKEN, Action.PATIENT_READ, Role.PRA, SEEN),
+        (VERA_BROKEN, Action.PATIENT_LIST, Role.PRA, SEEN),
+        (UNA, Action.PATIENT_LIST, Role.PRA, SEEN),
+        (UNA, Action.PATIENT_LIST, Role.BILLING, MASKED),
+        (UNA, Action.PATIENT_LIST, Role.ENGINEER, MASKED),
+        (UNA, Action.PATIENT_READ, Role.BILLING, SEEN),
+        (TESTY, Action.PATIENT_LIST, Role.PRA, DENIED),
+        (TESTY, Action.PATIENT_READ, Role.PRIVACY_OFFICER, DENIED),
+        (TESTY, Action.PATIENT_READ, Role.ENGINEER, SEEN),
     ],
 )
-def test_restricted_patients_are_masked_in_lists_only(subject, action, role, masked):
-    assert decide(Principal("somebody", role), action, subject).masked is masked
+def test_who_sees_a_patient_that_is_not_like_others(subject, action, role, outcome):
+    decision = decide(Principal("somebody", role), action, subject)
+    assert (MASKED if decision.masked else SEEN if decision.allowed else DENIED) == outcome
 
 
-def test_engineers_do_not_see_what_was_said():
-    assert decide(Principal("ines", Role.ENGINEER), Action.FHIR_READ, GRACE).hidden == {"payload", "note"}
+def test_a_glass_that_was_broken_shows_in_the_reason_and_one_that_need_not_be_does_not():
+    assert decide(Principal("anna", Role.PRA), Action.PATIENT_READ, VERA_BROKEN).reason == "glass-broken"
+    assert decide(Principal("lena", Role.PRA_LEAD), Action.PATIENT_READ, VERA_BROKEN).reason == "role-has-right"
+
+
+def test_minimum_necessary_by_role():
+    engineer = decide(Principal("ines", Role.ENGINEER), Action.FHIR_READ, GRACE)
+    billing = decide(Principal("bo", Role.BILLING), Action.FHIR_READ, GRACE)
+    assert {"payload", "note"} <= engineer.hidden
+    assert {"Condition", "diagnosis", "reasonCode", "payload", "note"} <= billing.hidden
+    assert (engineer.queues, billing.queues) == (None, {"B"})
     assert not decide(Principal("pra-anna", Role.PRA), Action.FHIR_READ, GRACE).hidden
+
+
+def test_the_table_names_every_right_once_and_every_role():
+    assert set(RIGHTS) == set(Role)
+    assert RIGHTS[Role.ADMIN] == set(Action)
+    assert RIGHTS[Role.FEED] == {Action.OUTCOME_READ, Action.FHIR_WRITE, Action.HL7V2_SEND}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fhir_bridge.privacy import Decision, confidentiality, display_name, project
+from fhir_bridge.privacy import Decision, Subject, display_name, project, shows, subject
+from fhir_bridge.privacy.projection import COURTESY, PROTECTION, PUBLICITY, RELIABILITY
 
 OPEN = Decision(allowed=True, reason="")
 MASKED = Decision(allowed=True, reason="", masked=True)
@@ -52,6 +53,53 @@ def test_a_masked_name_is_withheld():
     assert display_name(MASKED, PATIENT) == "Name withheld"
 
 
-@pytest.mark.parametrize(("codes", "strictest"), [([], "N"), (["R"], "R"), (["R", "V"], "V"), (["HTEST"], "N")])
-def test_the_strictest_label_counts(codes, strictest):
-    assert confidentiality({"meta": {"security": [{"code": code} for code in codes]}}) == strictest
+def test_an_element_may_be_hidden_of_one_type_only():
+    decision = Decision(allowed=True, reason="", hidden=frozenset({"Encounter.extension", "Condition"}))
+    encounter = {"resourceType": "Encounter", "extension": []}
+    assert project(decision, encounter) == {"resourceType": "Encounter"}
+    assert project(decision, {"resourceType": "Patient", "extension": []}) == {
+        "resourceType": "Patient",
+        "extension": [],
+    }
+    assert (shows(decision, "Condition"), shows(decision, "Encounter")) == (False, True)
+
+
+def _labels(*codes):
+    return {"meta": {"security": [{"code": code} for code in codes]}}
+
+
+def _says(url, **value):
+    return {"extension": [{"url": url, **value}]}
+
+
+def _coded(code):
+    return {"valueCodeableConcept": {"coding": [{"code": code}]}}
+
+
+def _courtesy(code):
+    return {"hospitalization": {"specialCourtesy": [{"coding": [{"system": COURTESY, "code": code}]}]}}
+
+
+@pytest.mark.parametrize(
+    ("record", "confidentiality", "unlisted"),
+    [
+        ([{}], "N", False),
+        ([_labels("R")], "R", False),
+        ([_labels("R", "V")], "V", False),
+        ([_labels("HTEST")], "N", False),
+        ([{}, _courtesy("VIP")], "R", False),
+        ([_labels("V"), _courtesy("VIP")], "V", False),
+        ([{}, _courtesy("STF")], "N", False),
+        ([_says(PROTECTION, valueBoolean=True)], "R", False),
+        ([_says(PROTECTION, valueBoolean=False)], "N", False),
+        ([_says(RELIABILITY, **_coded("AL"))], "R", False),
+        ([_says(RELIABILITY, **_coded("UD"))], "N", False),
+        ([_says(PUBLICITY, **_coded("N"))], "N", True),
+        ([_says(PUBLICITY, **_coded("F"))], "N", True),
+        ([_says(PUBLICITY, **_coded("O"))], "N", False),
+        ([_labels("NODSCLCDS")], "N", True),
+        ([{}, _labels("V"), {}], "V", False),
+    ],
+)
+def test_of_all_records_and_visits_the_strictest_counts(record, confidentiality, unlisted):
+    assert subject("grace", record) == Subject("grace", False, confidentiality, unlisted)

@@ -81,9 +81,9 @@ def test_the_settings_that_it_writes_are_valid_and_name_the_ehr(demo):
 def test_tokens_are_for_an_associate_and_for_the_portal_and_secrets_are_for_the_owner_only(demo):
     prepare(demo)
     tokens = SqliteTokens(demo.folder / "tokens.db")
-    anna = tokens.principal(demo.associate_token.read_text().strip())
-    portal = tokens.principal((demo.ehr_folder / "portal.token").read_text().strip())
-    first = tokens.principal((demo.folder / "token").read_text().strip())
+    anna = tokens.sign_in(demo.associate_token.read_text().strip(), 1).principal
+    portal = tokens.sign_in((demo.ehr_folder / "portal.token").read_text().strip(), 1).principal
+    first = tokens.sign_in((demo.folder / "token").read_text().strip(), 1).principal
     tokens.close()
     assert anna is not None
     assert portal is not None
