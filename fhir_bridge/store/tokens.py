@@ -36,11 +36,11 @@ CREATE TABLE IF NOT EXISTS token (
 ) STRICT;
 """
 _WIDEN = (
-    "BEGIN IMMEDIATE; ALTER TABLE token RENAME TO earlier; DROP INDEX token_in_force;"
+    "BEGIN IMMEDIATE; ALTER TABLE token RENAME TO earlier; DROP INDEX token_in_force;"  # noqa: S608 - no value in it
     f"{_TABLE}"
     "INSERT INTO token SELECT id, hash, role, feed, created_at, revoked_at, NULL, NULL FROM earlier;"
     "DROP TABLE earlier; COMMIT;"
-)  # noqa: S608 - no value in it
+)
 _INDEX = "CREATE UNIQUE INDEX IF NOT EXISTS token_in_force ON token (hash) WHERE revoked_at IS NULL"
 FIRST = "first"
 """Name of the token that a fresh installation begins with."""
