@@ -17,6 +17,8 @@ from fhir_bridge.pipeline.reconcile import Directory, Frame, reconcile
 from fhir_bridge.pipeline.state import Ended
 from fhir_bridge.record import project
 from fhir_bridge.record.clocks import stamp
+from fhir_bridge.record.identity import MergeCycle
+from fhir_bridge.tasks.rules import RuleFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,9 +98,14 @@ class Fold:
         frame.source = self._sets.feed(entry.feed).source
         frame.stamp = stamp(translation.recorded, entry.received_at, entry.seq)
         frame.occurred = translation.occurred
-        reconcile(frame, translation)
-        if frame.touched.changed or frame.touched.relinked:
-            oblige.oblige(frame, self._sets.force)
+        try:
+            reconcile(frame, translation)
+            if frame.touched.changed or frame.touched.relinked:
+                oblige.oblige(frame, self._sets.force)
+        except MergeCycle as cycle:
+            raise Poison("merge-cycle", "MRG-1", patient) from cycle
+        except RuleFailed as failed:
+            raise Poison(failed.code, failed.location, patient) from failed
         return Ended(Outcome.APPLIED, patient=patient)
 
     def _fhir(self, entry: Entry, frame: Frame) -> Ended:
@@ -116,7 +123,11 @@ class Fold:
         return Ended(ended.outcome, patient=ended.patient, result=result)
 
     def _command(self, entry: Entry, frame: Frame) -> Ended:
-        return commands.apply(frame, orjson.loads(entry.body), self._sets.force, self.validate, self._sets.destination)
+        body = orjson.loads(entry.body)
+        try:
+            return commands.apply(frame, body, self._sets.force, self.validate, self._sets.destination)
+        except RuleFailed as failed:
+            raise Poison(failed.code, failed.location, body.get("patient")) from failed
 
     def _timer(self, entry: Entry, frame: Frame) -> Ended:
         body = orjson.loads(entry.body)

@@ -211,7 +211,7 @@ def _judge(rule: Rule, fact: str, occurrence: Occurrence, scope: Scope, calendar
             start = occurrence.business if rule.start is None else _moment(rule.start, scope, calendar)
             event = None if rule.event is None else _moment(rule.event, scope, calendar)
             due = rule.due.at(start, event, calendar)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise RuleFailed(rule.code, type(error).__name__) from error
     wake = min(scope.waits) if scope.waits else None
     return Judgement(rule, holds, done, anchor, start, due, wake, DECEASED if ended else rule.retract)

@@ -13,8 +13,10 @@ from fhir_bridge.pipeline.translate import Sets
 from fhir_bridge.pipeline.worker import Worker
 from fhir_bridge.record.assertion import Assertion, Fact, Translation
 from fhir_bridge.record.clocks import iso
+from fhir_bridge.record.identity import MergeCycle
 from fhir_bridge.store import digest
 from fhir_bridge.store.state import SqliteState
+from fhir_bridge.tasks.rules import RuleFailed
 
 from .conftest import MINUTE, START, World, make_id
 
@@ -259,3 +261,25 @@ def test_a_command_under_a_key_that_came_with_another_body_is_refused(bench):
     journal.add(Kind.COMMAND, conflicting=True, command="task.claim", target="x", principal={"id": "anna"})
     worker.step()
     assert outcomes(world) == {1: "refused"}
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "location"),
+    [(MergeCycle(), "merge-cycle", "MRG-1"), (RuleFailed("welcome-round", "OverflowError"), "rule-failed", "welcome-round")],
+    ids=["merge cycle", "rule"],
+)  # fmt: skip
+def test_what_is_parked_after_its_patient_was_known_says_so_and_a_vain_retry_parks_nothing_more(
+    bench, monkeypatch, failure, code, location
+):
+    worker, journal, world = bench
+
+    def fail(*_):
+        raise failure
+
+    monkeypatch.setattr("fhir_bridge.pipeline.apply.oblige.oblige", fail)
+    seq = journal.add(mrn="1", minute=1, fact="admitted")
+    journal.add(Kind.RETRY, seq=seq)
+    worker.step()
+    assert outcomes(world) == {1: "parked", 2: "refused"}
+    assert world.state.outcome_of(seq)[1] == make_id("Patient", "1")
+    assert world.state._db.execute("SELECT code, location FROM outcome WHERE seq = 1").fetchone() == (code, location)
