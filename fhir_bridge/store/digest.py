@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 TABLES = (
     ("cursor", "partition, seq, now", "partition"),
     ("outcome", "seq, outcome, feed, kind, code, location, sets, patient, result", "seq"),
-    ("counter", "feed, kind, outcome, n", "feed, kind, outcome"),
+    ("counter WHERE n <> 0", "feed, kind, outcome, n", "feed, kind, outcome"),
     ("active_set", "kind, hash, seq", "kind"),
     ("part", "id, type, patient, live_until, doc", "id"),
     ("patient", "id, root, family, given, birth_date, gender, deceased, test", "id"),
@@ -32,19 +33,25 @@ TABLES = (
 
 def digest(path: Path) -> str:
     """Hex digest of the whole folded state in a state file."""
-    return _combine(digests(path))
+    return combined(digests(path))
 
 
 def digests(path: Path) -> dict[str, str]:
     """Hex digest of each table, to tell where two states differ."""
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
-        found = {}
-        for table, columns, order in TABLES:
-            total = blake2b(digest_size=16)
-            for row in db.execute(f"SELECT {columns} FROM {table} ORDER BY {order}"):  # noqa: S608 - names above
-                total.update(repr(row).encode())
-            found[table] = total.hexdigest()
+        found = digests_of(db.execute)
     db.close()
+    return found
+
+
+def digests_of(rows: Callable[[str], Iterable[tuple[Any, ...]]]) -> dict[str, str]:
+    """The same, of whatever engine runs the statements."""
+    found = {}
+    for table, columns, order in TABLES:
+        total = blake2b(digest_size=16)
+        for row in rows(f"SELECT {columns} FROM {table} ORDER BY {order}"):  # noqa: S608 - names above
+            total.update(repr(row).encode())
+        found[table.partition(" ")[0]] = total.hexdigest()
     return found
 
 
@@ -56,7 +63,8 @@ def applied_to(path: Path) -> int:
     return int(seq)
 
 
-def _combine(parts: dict[str, str]) -> str:
+def combined(parts: dict[str, str]) -> str:
+    """One digest of those of all tables."""
     total = blake2b(digest_size=16)
     for table, value in parts.items():
         total.update(f"{table}={value};".encode())

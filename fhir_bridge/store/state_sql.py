@@ -83,9 +83,11 @@ class SqlState:
         self._moves: dict[int, tuple[int, int]] = {}
         self._now: dict[int, int] = {}
         self._event_n = (0, 0)
+        self._before: tuple[int, int | None, tuple[int, int] | None] = (0, None, None)
 
     def savepoint(self) -> None:
         self._event_n = (0, 0)  # an entry that is applied again, after a rollback, numbers its events anew
+        self._event_n = (0, 0)  # an entry that is applied again numbers its lines alike
         self._db.execute("SAVEPOINT entry")
 
     def release(self) -> None:
@@ -100,10 +102,21 @@ class SqlState:
         return row[0] or 0
 
     def advance(self, partition: int, seq: int, received_at: int) -> int:
+        self._before = (partition, self._now.get(partition), self._moves.get(partition))
         now = max(self._now.get(partition, 0), received_at)
         self._now[partition] = now
         self._moves[partition] = (seq, now)
         return now
+
+    def withdraw(self) -> None:
+        """Undo the last `advance`: its entry is left for later."""
+        partition, now, move = self._before
+        self._now.pop(partition, None)
+        self._moves.pop(partition, None)
+        if now is not None:
+            self._now[partition] = now
+        if move is not None:
+            self._moves[partition] = move
 
     def end(self, seq: int, feed: str, kind: str, sets: str, ended: Ended) -> None:
         self._count(feed, kind, ended.outcome.value, 1)

@@ -32,13 +32,20 @@ _MOVE = (
 class PostgresState(SqlState):
     """Implements pipeline.state.State. A connection that broke is made anew by the next `begin`."""
 
-    def __init__(self, url: str, *, partitions: Sequence[int] | None = None) -> None:
-        self._url = url
+    def __init__(self, url: str, *, partitions: Sequence[int] | None = None, idle_seconds: float = 15.0) -> None:
+        self._url, self._idle = url, idle_seconds
         self._partitions = None if partitions is None else frozenset(partitions)
         self._partition = 0
         self._shares: Counter[tuple[int, str, str, str]] = Counter()
-        self._database = PostgresDatabase(connect(url, application="fhir-bridge worker"))
+        self._database = self._connect()
         super().__init__(self._database, upsert)
+
+    def _connect(self) -> PostgresDatabase:
+        connection = connect(self._url, application="fhir-bridge worker")
+        connection.execute("SET synchronous_commit = off")  # the journal is the truth; a lost tail is folded again
+        # A worker that is frozen in a batch must not keep its locks for ever.
+        connection.execute(f"SET idle_in_transaction_session_timeout = {int(self._idle * 1000)}".encode())
+        return PostgresDatabase(connection)
 
     @property
     def connection(self) -> psycopg.Connection[Any]:
@@ -53,7 +60,7 @@ class PostgresState(SqlState):
 
     def begin(self) -> None:
         if self.connection.closed:
-            self._database = PostgresDatabase(connect(self._url, application="fhir-bridge worker"))
+            self._database = self._connect()
             self._db = self._database
         self._db.execute("BEGIN")
 

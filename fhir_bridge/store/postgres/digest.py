@@ -1,0 +1,27 @@
+"""The digest of a state on PostgreSQL: the rows that ../digest.py reads on SQLite, in the same order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fhir_bridge.store import digest
+from fhir_bridge.store.postgres.connection import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_AT_A_TIME = 2000
+
+
+def digests(url: str) -> dict[str, str]:
+    """Hex digest of each table, read in one snapshot."""
+    with connect(url, application="fhir-bridge digest", read_only=True) as connection:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+        def rows(sql: str) -> Iterator[tuple[Any, ...]]:
+            with connection.cursor("rows", binary=True) as cursor:  # a server's cursor: no table is held in memory
+                cursor.itersize = _AT_A_TIME
+                cursor.execute(sql.encode())
+                yield from cursor
+
+        return digest.digests_of(rows)
