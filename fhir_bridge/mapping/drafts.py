@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     Segments = Mapping[str, list[Segment]]
 
 
+_NOTHING: dict[str, Any] = {}
+_NO_NAMES: list[str] = []
 BARE = 2
 """Elements of a resource that says nothing yet: its type and id."""
 
@@ -39,10 +41,12 @@ class Draft:
         self.origin: list[str] | None = None
 
     def remembered(self) -> Draft:
-        """The same, to be kept beyond its message."""
-        draft = Draft("", self.id, self.key, ())
-        draft.ref, draft.kept = self.ref, self.kept or orjson.dumps(self.resource)
-        draft.is_patient = self.is_patient
+        """The same, to be kept beyond its message; as small as can be, since many are."""
+        if self.kept:
+            return self
+        draft = Draft.__new__(Draft)
+        draft.id, draft.key, draft.needs, draft.ref, draft.is_patient = self.id, self.key, (), self.ref, self.is_patient
+        draft.kept, draft.resource, draft.deleted, draft.origin = orjson.dumps(self.resource), _NOTHING, _NO_NAMES, None
         return draft
 
     def fresh(self) -> Draft:

@@ -2,11 +2,12 @@
 
 Objects are remembered as JSON bytes and given out anew each time, so that nobody can change what is remembered. A
 conversion that met trouble is not remembered, since its trouble must be noted again. Memories belong to one thread, and
-hold a bounded number of texts: then they forget them all and begin again.
+hold a bounded number of texts: each new one then takes the place of the oldest.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from fhir_bridge.mapping.drafts import Segments
 
 MOST_TEXTS = 512
-MOST_SEGMENTS = 128
+MOST_SEGMENTS = 512
+"""Of each map and conversion. A patient in house is heard of again and again; more would cost more memory than time."""
 
 
 class Memory:
@@ -27,10 +29,20 @@ class Memory:
 
     def __init__(self, made: list[Draft], trouble: list[str], text: Callable[[str], str]) -> None:
         self._made, self._trouble, self._text = made, trouble, text
+        self._drafts: dict[bytes, Draft] = {}
+
+    def _kept(self, drafts: list[Draft]) -> tuple[Draft, ...]:
+        """Drafts to keep: the same one for the same resource, however many texts say it."""
+        if not drafts:
+            return ()
+        if len(self._drafts) >= MOST_TEXTS:
+            self._drafts.clear()
+        kept = [draft.remembered() for draft in drafts]
+        return tuple([self._drafts.setdefault(draft.kept, draft) for draft in kept])
 
     def values(self, convert: Callable[[str], Any]) -> Callable[[str], Any]:
         """Remembers values that cannot be changed; not the unreadable ones, whose trouble must be noted again."""
-        known: dict[str, Any] = {}
+        known: OrderedDict[str, Any] = OrderedDict()
         text = self._text
 
         def remember(raw: str) -> Any:
@@ -39,7 +51,7 @@ class Memory:
                 value = convert(text(raw))
                 if value is not None:
                     if len(known) >= MOST_TEXTS:
-                        known.clear()
+                        known.popitem(last=False)
                     known[raw] = value
             return value
 
@@ -51,7 +63,7 @@ class Memory:
         What is given names all that the conversion depends on: the raw text itself, or the texts of several fields
         and then the arguments.
         """
-        known: dict[Any, tuple[bytes, list[Draft]]] = {}
+        known: OrderedDict[Any, tuple[bytes, tuple[Draft, ...]]] = OrderedDict()
         made, trouble, loads, dumps = self._made, self._trouble, orjson.loads, orjson.dumps
 
         def remember(raw: Any, *arguments: Any) -> Any:
@@ -63,8 +75,8 @@ class Memory:
             value = convert(*arguments) if arguments else convert(raw)
             if len(trouble) == troubles:
                 if len(known) >= MOST_TEXTS:
-                    known.clear()
-                known[raw] = (dumps(value), [draft.remembered() for draft in made[already:]])
+                    known.popitem(last=False)
+                known[raw] = (dumps(value), self._kept(made[already:]))
             return value
 
         return remember
@@ -74,7 +86,7 @@ class Memory:
 
         Senders repeat most segments of a patient from message to message.
         """
-        known: dict[str, tuple[bytes, list[str], list[Draft]]] = {}
+        known: OrderedDict[str, tuple[bytes, list[str] | None, tuple[Draft, ...]]] = OrderedDict()
         made, trouble, loads, dumps = self._made, self._trouble, orjson.loads, orjson.dumps
 
         def remember(draft: Draft, fields: list[str], segments: Segments) -> None:
@@ -94,15 +106,15 @@ class Memory:
             if found[1]:
                 draft.deleted += found[1]
 
-        def learn(key: str, fields: list[str], segments: Segments) -> tuple[bytes, list[str], list[Draft]]:
+        def learn(key: str, fields: list[str], segments: Segments) -> tuple[bytes, list[str] | None, tuple[Draft, ...]]:
             already, troubles = len(made), len(trouble)
             resource: dict[str, Any] = {}
             deleted: list[str] = []
             fill(resource, deleted, fields, segments)
-            learnt = dumps(resource), deleted, [draft.remembered() for draft in made[already:]]
+            learnt = dumps(resource), deleted or None, self._kept(made[already:])
             if len(trouble) == troubles:
                 if len(known) >= MOST_SEGMENTS:
-                    known.clear()
+                    known.popitem(last=False)
                 known[key] = learnt
             return learnt
 
@@ -110,7 +122,7 @@ class Memory:
 
     def simple(self, convert: Callable[[str], Any]) -> Callable[[str], Any]:
         """The same for conversions that seldom make resources."""
-        known: dict[str, bytes] = {}
+        known: OrderedDict[str, bytes] = OrderedDict()
         made, trouble, loads, dumps = self._made, self._trouble, orjson.loads, orjson.dumps
         remember_all = self.objects(convert)
         makes = False
@@ -128,7 +140,7 @@ class Memory:
             makes = len(made) > already
             if not makes and len(trouble) == troubles:
                 if len(known) >= MOST_TEXTS:
-                    known.clear()
+                    known.popitem(last=False)
                 known[raw] = dumps(value)
             return value
 
