@@ -38,7 +38,7 @@ class FeedSettings:
 class TranslateHl7v2(Protocol):
     """Bytes of one HL7 v2 message to its assertions. Raises Ignored (no mapping) or Poison (cannot be read)."""
 
-    def __call__(self, body: bytes, feed: FeedSettings) -> Translation:
+    def __call__(self, body: bytes, feed: FeedSettings, received_at: int) -> Translation:
         """Translate one message."""
         ...
 
@@ -77,7 +77,7 @@ class SetsInForce(Protocol):
 
 def hl7v2(entry: Entry, sets: Sets) -> Translation:
     """An HL7 v2 entry's assertions."""
-    return sets.translate_hl7v2(entry.body, sets.feed(entry.feed))
+    return sets.translate_hl7v2(entry.body, sets.feed(entry.feed), entry.received_at)
 
 
 ACCEPTED = frozenset({"Patient", "Appointment", "Communication"})

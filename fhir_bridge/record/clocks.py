@@ -6,7 +6,7 @@ It stands apart because every register compares clocks in this one way. It reads
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 
 SECOND = 1_000_000
@@ -48,6 +48,19 @@ def iso(moment: int) -> str:
     text = datetime.fromtimestamp(moment // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     micros = moment % SECOND
     return f"{text}.{micros:06d}Z" if micros else f"{text}Z"
+
+
+def settle_fold(recorded: str, received_at: int, zone: tzinfo) -> str:
+    """Of the two moments that a wall-clock time means when daylight saving ends, the one nearer to reception (FOLD 2).
+
+    For a time that its sender gave without an offset; one that means a single moment comes back as it is.
+    """
+    wall = datetime.fromisoformat(recorded).astimezone(zone).replace(fold=0)
+    later = wall.replace(fold=1)
+    if wall.utcoffset() == later.utcoffset():
+        return recorded
+    choices = [moment.isoformat() for moment in (wall, later)]
+    return min(choices, key=lambda text: abs(instant(text) - received_at))
 
 
 def stamp(recorded: str | None, received_at: int, seq: int, precision: int = SECOND) -> Stamp:

@@ -6,7 +6,7 @@ Folders are read here once, and from then on the journal is; what they mean is t
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -22,6 +22,7 @@ from fhir_bridge.pipeline.context import InForce
 from fhir_bridge.pipeline.errors import Ignored, Poison
 from fhir_bridge.pipeline.ports import Draft, Kind
 from fhir_bridge.pipeline.translate import FeedSettings, Sets
+from fhir_bridge.record.clocks import settle_fold
 from fhir_bridge.source import CheckFailed
 from fhir_bridge.tasks.calendar import Calendar
 from fhir_bridge.tasks.education import Catalogue, load_materials
@@ -164,10 +165,10 @@ class SetLibrary:
             destination=self._settings["destination"],
         )
 
-    def _translate(self, body: bytes, feed: FeedSettings) -> Translation:
+    def _translate(self, body: bytes, feed: FeedSettings, received_at: int) -> Translation:
         if self._translator is None:
             self._translator = Translator(self.mapping(), self._namespace)
-        return self._translator(body, feed)
+        return self._translator(body, feed, received_at)
 
     def mapping(self) -> MappingSet:
         """The mapping set in force, loaded when it is first asked for: who only reads rules never pays for it."""
@@ -201,17 +202,31 @@ class Translator:
     def __init__(self, mapping_set: MappingSet, namespace: uuid.UUID) -> None:
         self._set, self._namespace = mapping_set, namespace
 
-    def __call__(self, body: bytes, feed: FeedSettings) -> Translation:
-        """Translate one message. Raises Ignored where no table takes its trigger, Poison where it cannot be read."""
+    def __call__(self, body: bytes, feed: FeedSettings, received_at: int) -> Translation:
+        """Translate one message, received at an instant (µs).
+
+        Raises Ignored where no table takes its trigger, Poison where it cannot be read.
+        """
         try:
             message = er7.parse(body, default_charset=feed.charset)
-            return self._set.translate(message, context(self._namespace, feed))
+            translation = self._set.translate(message, context(self._namespace, feed))
         except mapping.NotMapped as verdict:
             raise Ignored("not-mapped", verdict.trigger) from verdict
         except mapping.Untranslatable as verdict:
             raise Poison(verdict.code, verdict.location) from verdict
         except Er7Error as error:
             raise Poison(f"er7-{error.code}", str(error.location or "")) from error
+        if translation.recorded is None or not _is_zoneless(message):
+            return translation
+        return replace(translation, recorded=settle_fold(translation.recorded, received_at, feed.tzinfo()))
+
+
+def _is_zoneless(message: er7.Message) -> bool:
+    """Whether the recorded time (EVN-2, else MSH-7) came without an offset."""
+    event, header = message.first("EVN"), message.first("MSH")
+    stated = event.fields[2] if event and len(event.fields) > 2 else ""
+    stated = stated or (header.fields[7] if header and len(header.fields) > 7 else "")
+    return "+" not in stated and "-" not in stated
 
 
 def context(namespace: uuid.UUID, feed: FeedSettings) -> mapping.TranslateContext:

@@ -56,7 +56,7 @@ class Journal:
         return len(self.entries)
 
 
-def translate(body, feed):
+def translate(body, feed, received_at):
     said = orjson.loads(body)
     if said.get("unknown"):
         raise Ignored("not-mapped", "ADT^A99")

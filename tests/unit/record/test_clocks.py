@@ -1,8 +1,10 @@
 """FOLD 1-2: the recorded time orders what is said; what cannot be believed gives way to reception."""
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
-from fhir_bridge.record.clocks import DAY, HOUR, MINUTE, SECOND, instant, iso, stamp
+from fhir_bridge.record.clocks import DAY, HOUR, MINUTE, SECOND, instant, iso, settle_fold, stamp
 
 NOON = instant("2026-03-02T12:00:00Z")
 
@@ -45,3 +47,19 @@ def test_a_clock_is_the_recorded_time_unless_it_lies_too_far_past_reception(reco
 
 def test_units_are_microseconds():
     assert (SECOND, MINUTE, HOUR, DAY) == (10**6, 60 * 10**6, 3600 * 10**6, 86400 * 10**6)
+
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "received", "expected"),
+    [
+        ("2026-11-01T01:30:00-04:00", "2026-11-01T05:31:00Z", "2026-11-01T05:30:00Z"),
+        ("2026-11-01T01:30:00-04:00", "2026-11-01T06:31:00Z", "2026-11-01T06:30:00Z"),
+        ("2026-11-01T03:30:00-05:00", "2026-11-01T06:31:00Z", "2026-11-01T08:30:00Z"),
+        ("2026-07-01T01:30:00-04:00", "2026-07-09T00:00:00Z", "2026-07-01T05:30:00Z"),
+    ],
+)
+def test_an_hour_that_comes_twice_is_the_one_nearer_to_reception(recorded, received, expected):
+    assert instant(settle_fold(recorded, instant(received), NEW_YORK)) == instant(expected)
