@@ -18,7 +18,7 @@ from apiflask import APIFlask, HTTPError
 from flask import Response, g, request
 
 from fhir_bridge.api import answers as api_answers
-from fhir_bridge.api import communications, deliveries, messages, openapi, patients, status, tasks
+from fhir_bridge.api import communications, deliveries, feeds, messages, openapi, patients, status, tasks
 from fhir_bridge.feeds import fhir_rest, hl7v2_http
 from fhir_bridge.fhir import read as fhir_read
 from fhir_bridge.gateway import metrics, rights
@@ -41,6 +41,7 @@ BLUEPRINTS = (
     messages.blueprint,
     deliveries.blueprint,
     status.blueprint,
+    feeds.blueprint,
     fhir_read.blueprint,
     fhir_rest.blueprint,
     hl7v2_http.blueprint,

@@ -8,6 +8,8 @@ from apiflask import Schema
 from marshmallow import fields, validate
 
 from fhir_bridge.api.schemas import DELIVERY_STATES, STATUSES
+from fhir_bridge.gateway import alarms
+from fhir_bridge.gateway.feed_state import Gate
 
 
 def _maybe(kind: type[fields.Field[Any]] = fields.String, **more: Any) -> fields.Field[Any]:
@@ -328,6 +330,26 @@ class FeedOut(Schema):
     backlog = fields.Integer(required=True)
 
 
+class FeedStateOut(Schema):
+    """How a feed is: whether it takes messages, who is connected, when it was last heard, what was counted."""
+
+    feed = fields.String(required=True)
+    state = fields.String(required=True, validate=validate.OneOf([gate.value for gate in Gate]))
+    silent = fields.Boolean(required=True)
+    last_message_at = _moment()
+    connections = fields.Integer(required=True)
+    missing_sequence_numbers = fields.Integer(required=True)
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+
+
+class AlarmOut(Schema):
+    """Something to look at; `feed` where it is about one."""
+
+    code = fields.String(required=True, validate=validate.OneOf(alarms.CODES))
+    feed = _maybe()
+    text = fields.String(required=True)
+
+
 class Journal(Schema):
     """How far the journal goes, and how much of it is applied."""
 
@@ -345,6 +367,8 @@ class StatusOut(FeedOut):
         exclude = ("feed",)
 
     feeds = _list(FeedOut)
+    wire = _list(FeedStateOut)
+    alarms = _list(AlarmOut)
     deliveries = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
     journal = fields.Nested(Journal, required=True)
     mapping = fields.Dict(required=True)

@@ -10,6 +10,8 @@ from fhir_bridge.tasks.catalogue import DELIVERY_SYSTEM
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fhir_bridge.gateway.alarms import Alarm
+    from fhir_bridge.gateway.feed_state import FeedState
     from fhir_bridge.gateway.ports import Row
     from fhir_bridge.gateway.reading import Shown
 
@@ -121,3 +123,21 @@ def delivery_of(communication: Mapping[str, Any]) -> str | None:
         if identifier.get("system") == DELIVERY_SYSTEM:
             return str(identifier.get("value"))
     return None
+
+
+def feed_state(state: FeedState) -> dict[str, Any]:
+    """How a feed is."""
+    return {
+        "feed": state.feed,
+        "state": state.gate.value,
+        "silent": state.silent,
+        "last_message_at": moment(state.heard_at or None),
+        "connections": state.connections,
+        "missing_sequence_numbers": state.missing,
+        "counts": dict(state.counts),
+    }
+
+
+def alarm(up: Alarm) -> dict[str, Any]:
+    """Something to look at."""
+    return {"code": up.code, "feed": up.feed or None, "text": up.text}

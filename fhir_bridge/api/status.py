@@ -10,8 +10,8 @@ from apiflask import APIBlueprint
 from flask import Response, current_app
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from fhir_bridge.api import answers
-from fhir_bridge.gateway import tally
+from fhir_bridge.api import answers, shapes
+from fhir_bridge.gateway import alarms, tally
 from fhir_bridge.gateway.answers import answer
 from fhir_bridge.gateway.ports import StoreUnavailable
 from fhir_bridge.gateway.rights import ports
@@ -36,12 +36,16 @@ _NOT_READY: Any = {
 def status() -> Response:
     """Messages by how they ended, the backlog, deliveries by state, and the sets in force."""
     numbers = tally.take(ports())
+    wire = ports().feeds.state()
+    up = alarms.of(numbers, wire, unapplied_after=ports().settings.stalled_after_seconds)
     total = _feed(numbers.total)
     del total["feed"]
     return answer(
         total
         | {
             "feeds": [_feed(feed) for feed in numbers.feeds],
+            "wire": [shapes.feed_state(state) for state in wire.feeds],
+            "alarms": [shapes.alarm(alarm) for alarm in up],
             "deliveries": dict(numbers.deliveries),
             "journal": {
                 "head": numbers.head,

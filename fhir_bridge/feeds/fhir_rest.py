@@ -13,7 +13,7 @@ from apiflask import APIBlueprint
 from flask import request
 
 from fhir_bridge.gateway.answers import FHIR, JSON, answer
-from fhir_bridge.gateway.faults import ISSUE_TYPES, Fault, Place, information
+from fhir_bridge.gateway.faults import ISSUE_TYPES, Fault, Place, information, unavailable
 from fhir_bridge.gateway.rights import caller, ports
 from fhir_bridge.gateway.submit import Pending, outcome_url, settle, submit
 from fhir_bridge.pipeline.ports import Kind
@@ -59,6 +59,8 @@ for _name in TAKEN:
 
 
 def _push(method: str, resource_type: str, resource_id: str | None) -> Response:
+    if ports().feeds.paused(_feed()):
+        raise unavailable("feed-paused", "This feed is paused; send it again.")
     raw = _raw()
     resource = _checked(raw, resource_type, resource_id)
     body = {

@@ -146,15 +146,14 @@ class Hl7v2Door:
 
     def not_stored(self, admission: Admission) -> bytes | None:
         """The negative acknowledgement of what could not be stored."""
-        return self._not_now(admission, _STORAGE)
+        return self._not_now(admission.header, admission.draft.received_at, _STORAGE)
 
-    def paused(self, admission: Admission) -> bytes | None:
+    def paused(self, raw: bytes) -> bytes | None:
         """The negative acknowledgement of what came while the feed is paused; nothing is stored."""
-        return self._not_now(admission, _PAUSED)
+        return self._not_now(er7.salvage(raw), self._clock(), _PAUSED)
 
-    def _not_now(self, admission: Admission, error: AckError) -> bytes | None:
-        at = admission.draft.received_at
-        return self._ack(admission.header, Verdict.ERROR, (error,), f"FBE{at}", at)
+    def _not_now(self, header: er7.Header, at: Instant, error: AckError) -> bytes | None:
+        return self._ack(header, Verdict.ERROR, (error,), f"FBE{at}", at)
 
     def _refuse(self, raw: bytes, code: str, error: AckError, received_at: Instant) -> Admission:
         header = er7.salvage(raw)

@@ -7,6 +7,7 @@ read in one place: what was accepted is stored and answered before the process g
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,16 +15,20 @@ import structlog
 import uvloop
 
 from fhir_bridge.feeds.address import CannotListen
-from fhir_bridge.feeds.hl7v2_mllp import LoopJournal, listen
+from fhir_bridge.feeds.hl7v2_mllp import LoopJournal
+from fhir_bridge.feeds.mllp_gate import MllpGate
+from fhir_bridge.feeds.outcome_watch import OutcomeWatch
+from fhir_bridge.gateway.feed_state import WireState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from adapters.hl7v2.listener import Listener
     from fhir_bridge.feeds.feed import MllpAddress
+    from fhir_bridge.feeds.outcome_watch import Outcomes
     from fhir_bridge.pipeline.ports import Instant
 
 DRAIN_SECONDS = 5.0
+FOLLOW_SECONDS = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -48,6 +53,18 @@ class SocketServer(Protocol):
         ...
 
 
+class Desk(Protocol):
+    """Where others say which feeds are paused, and read how the wire is."""
+
+    def paused(self) -> frozenset[str]:
+        """Names of the paused feeds."""
+        ...
+
+    def tell(self, state: WireState) -> None:
+        """Leave the state for others to read."""
+        ...
+
+
 def run_wire(
     journal: WireJournal,
     server: SocketServer,
@@ -55,13 +72,17 @@ def run_wire(
     *,
     clock: Callable[[], Instant],
     ready: Callable[[str], None],
+    outcomes: Outcomes | None = None,
+    desk: Desk | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then answer what was accepted and close the journal.
 
-    `ready` is told the bound addresses (``name=host:port`` with spaces between). Raises CannotListen.
+    `ready` is told the bound addresses (``name=host:port`` with spaces between). `outcomes` tells how entries ended,
+    for feeds that answer on-applied. Raises CannotListen or TlsUnusable.
     """
+    _allow_many_connections()
     try:
-        uvloop.run(_serve(journal, server, addresses, clock, ready))
+        uvloop.run(_serve(journal, server, addresses, clock, ready, outcomes, desk))
     finally:
         journal.close()
 
@@ -72,29 +93,56 @@ async def _serve(
     addresses: Sequence[MllpAddress],
     clock: Callable[[], Instant],
     ready: Callable[[str], None],
+    outcomes: Outcomes | None,
+    desk: Desk | None,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await server.start()
-    listeners: list[Listener] = []
+    watch = OutcomeWatch(outcomes) if outcomes is not None else None
+    gates = {address.feed.name: MllpGate(address, journal, clock, watch) for address in addresses}
+    following: asyncio.Task[None] | None = None
     try:
+        paused = desk.paused() if desk is not None else frozenset()
         for address in addresses:
-            listener = await _listen(address, journal, clock)
-            listeners.append(listener)
-        bound = zip(addresses, listeners, strict=True)
-        ready(" ".join(f"{address.feed.name}={address.host}:{listener.port}" for address, listener in bound))
+            if address.feed.name not in paused:
+                await _open(gates[address.feed.name], address)
+        if desk is not None:
+            following = asyncio.create_task(_follow(desk, gates, clock))
+        ready(" ".join(gate.bound for gate in gates.values()))
         await stop.wait()
         _log.info("wire.stopping")
     finally:
-        await asyncio.gather(*(listener.stop(DRAIN_SECONDS) for listener in listeners))
+        if following is not None:
+            following.cancel()
+        await asyncio.gather(*(gate.stop(DRAIN_SECONDS) for gate in gates.values()))
         await server.close()
 
 
-async def _listen(address: MllpAddress, journal: WireJournal, clock: Callable[[], Instant]) -> Listener:
+async def _follow(desk: Desk, gates: Mapping[str, MllpGate], clock: Callable[[], Instant]) -> None:
+    """Pause and open feeds as the desk says, and tell it how they are. Its files are touched beside the event loop."""
+    while True:
+        paused = await asyncio.to_thread(desk.paused)
+        for name, gate in gates.items():
+            gate.follow(name in paused)
+        await asyncio.sleep(0)  # what only needs a step to be done is told as done
+        state = WireState(tuple(gate.state() for gate in gates.values()), clock())
+        await asyncio.to_thread(desk.tell, state)
+        await asyncio.sleep(FOLLOW_SECONDS)
+
+
+async def _open(gate: MllpGate, address: MllpAddress) -> None:
     try:
-        return await listen(address, journal, clock)
+        await gate.open()
     except OSError as error:
         remedy = f"Choose another with --mllp, or feeds.{address.feed.name}.port in fhir-bridge.toml"
         raise CannotListen(address.host, address.port, f"MLLP, feed {address.feed.name}", remedy, error) from error
+
+
+def _allow_many_connections() -> None:
+    """Each connection is a file; many systems begin with room for 1,024 of them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

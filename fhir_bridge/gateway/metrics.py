@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from fhir_bridge.gateway import tally
+from fhir_bridge.gateway import alarms, tally
+from fhir_bridge.gateway.feed_state import Gate
 from fhir_bridge.gateway.ports import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from fhir_bridge.gateway.feed_state import WireState
     from fhir_bridge.gateway.ports import Ports
 
 OUTCOMES = ("applied", "duplicate", "ignored", "parked", "refused")
@@ -55,12 +57,39 @@ class TallyCollector:
         for state, count in numbers.deliveries.items():
             deliveries.add_metric([state], count)
         yield from (received, ended, deliveries)
+        wire = self._ports.feeds.state()
+        yield from _wire(wire)
+        raised_now = alarms.of(numbers, wire, unapplied_after=self._ports.settings.stalled_after_seconds)
+        raised = GaugeMetricFamily("fhir_bridge_alarm", "What is up now.", labels=["code", "feed"])
+        for alarm in raised_now:
+            raised.add_metric([alarm.code, alarm.feed], 1)
+        yield raised
         yield GaugeMetricFamily("fhir_bridge_backlog", "Messages not ended yet.", value=numbers.total.backlog)
         yield GaugeMetricFamily(
             "fhir_bridge_oldest_unapplied_seconds",
             "Age of the oldest entry that waits.",
             value=numbers.oldest_unapplied_seconds,
         )
+
+
+def _wire(wire: WireState) -> Iterator[Metric]:
+    """The feeds, as the wire process tells."""
+    gates = GaugeMetricFamily("fhir_bridge_feed_open", "Whether a feed takes messages.", labels=["feed"])
+    silent = GaugeMetricFamily("fhir_bridge_feed_silent", "Whether a feed is silent for too long.", labels=["feed"])
+    connections = GaugeMetricFamily("fhir_bridge_feed_connections", "Open connections.", labels=["feed"])
+    missing = GaugeMetricFamily("fhir_bridge_feed_missing", "Numbers of MSH-13 passed over.", labels=["feed"])
+    heard = GaugeMetricFamily("fhir_bridge_feed_heard_seconds", "When the last message came.", labels=["feed"])
+    events = CounterMetricFamily("fhir_bridge_feed_events", "What was counted at the wire.", labels=["feed", "event"])
+    for feed in wire.feeds:
+        gates.add_metric([feed.feed], feed.gate is Gate.OPEN)
+        silent.add_metric([feed.feed], feed.silent)
+        connections.add_metric([feed.feed], feed.connections)
+        missing.add_metric([feed.feed], feed.missing)
+        if feed.heard_at:
+            heard.add_metric([feed.feed], feed.heard_at / tally.SECOND)
+        for name, count in feed.counts.items():
+            events.add_metric([feed.feed, name], count)
+    yield from (gates, silent, connections, missing, heard, events)
 
 
 def registry(ports: Ports) -> tuple[CollectorRegistry, Histogram]:

@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from fhir_bridge.gateway.feed_state import NoFeeds
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from fhir_bridge.gateway.feed_state import FeedControl
     from fhir_bridge.pipeline.ports import Instant, JournalReader, JournalWriter
     from fhir_bridge.privacy import AuditEvent, Principal
 
@@ -217,4 +220,5 @@ class Ports:
     receive_hl7v2: Callable[[bytes, str], tuple[int, bytes]]
     validate: Callable[[Any], Sequence[FhirIssue]]
     fresh_key: Callable[[], str]
+    feeds: FeedControl = field(default_factory=NoFeeds)
     mapping_status: Callable[[], Mapping[str, Any]] = field(default=dict)

@@ -49,6 +49,8 @@ ROUTES: dict[str, Action | str] = {
     "GET /api/deliveries": Action.DELIVERY_LIST,
     "GET /api/deliveries/<delivery_id>": Action.DELIVERY_READ,
     "POST /api/deliveries/<delivery_id>/settle": Action.DELIVERY_SETTLE,
+    "POST /api/feeds/<feed>/pause": Action.FEED_CONTROL,
+    "POST /api/feeds/<feed>/resume": Action.FEED_CONTROL,
     "POST /hl7v2": Action.HL7V2_SEND,
     "GET /fhir/metadata": PUBLIC,
     "GET /fhir/Patient/<resource_id>": Action.FHIR_READ,

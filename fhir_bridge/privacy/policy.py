@@ -45,6 +45,7 @@ class Action(StrEnum):
     DELIVERY_SETTLE = "delivery.settle"
     OUTCOME_READ = "outcome.read"
     STATUS_READ = "status.read"
+    FEED_CONTROL = "feed.control"
     FHIR_READ = "fhir.read"
     FHIR_WRITE = "fhir.write"
     HL7V2_SEND = "hl7v2.send"
@@ -71,6 +72,7 @@ delivery.read         .       x       x      x         .           .            
 delivery.settle       .       x       x      x         .           .            x
 outcome.read          x       x       x      x         x           x            x
 status.read           .       x       x      x         x           x            x
+feed.control          .       x       .      .         .           .            x
 fhir.read             .       x       x      x         x           x            x
 fhir.write            x       .       .      .         .           .            x
 hl7v2.send            x       .       .      .         .           .            x

@@ -24,6 +24,7 @@ KNOWN = {
     "task_id": uid("task-1"),
     "delivery_id": uid("dlv"),
     "seq": 1,
+    "feed": "lgh",
     "resource_id": uid("enc-grace"),
 }
 ABOUT_REQUESTS = [checks.positive_data_acceptance, checks.negative_data_rejection]

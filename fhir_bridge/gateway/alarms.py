@@ -1,0 +1,78 @@
+"""Alarms: what a person should look at, computed from the tally and the state of the feeds whenever somebody asks.
+
+Pure but for `AlarmLog`, which remembers what was up so that each alarm is logged when it begins and when it ends.
+Sending them anywhere is not done here. Names of feeds, codes and numbers only; no PHI.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from fhir_bridge.gateway.feed_state import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from fhir_bridge.gateway.feed_state import WireState
+    from fhir_bridge.gateway.tally import Tally
+
+FEED_SILENT = "feed-silent"
+FEED_PAUSED = "feed-paused"
+SEQUENCE_GAP = "sequence-gap"
+WIRE_SILENT = "wire-not-heard"
+OLDEST_UNAPPLIED = "oldest-unapplied"
+PARKED = "parked-entries"
+CODES = (FEED_SILENT, FEED_PAUSED, SEQUENCE_GAP, WIRE_SILENT, OLDEST_UNAPPLIED, PARKED)
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One thing to look at; `feed` is '' where it is about no feed."""
+
+    code: str
+    feed: str
+    text: str
+
+
+def of(tally: Tally, wire: WireState, *, unapplied_after: float) -> tuple[Alarm, ...]:
+    """What is up now; an entry that waits for longer than `unapplied_after` seconds is."""
+    return tuple(_found(tally, wire, unapplied_after))
+
+
+def _found(tally: Tally, wire: WireState, unapplied_after: float) -> Iterator[Alarm]:
+    if wire.expected and wire.at is None:
+        yield Alarm(WIRE_SILENT, "", "The wire process has told nothing for a while.")
+    for feed in wire.feeds:
+        if feed.gate is not Gate.OPEN:
+            yield Alarm(FEED_PAUSED, feed.feed, "The feed is paused: its senders wait.")
+        if feed.silent:
+            yield Alarm(FEED_SILENT, feed.feed, "The feed has brought nothing for longer than its silent_after.")
+        if feed.missing:
+            yield Alarm(SEQUENCE_GAP, feed.feed, f"{feed.missing} numbers of MSH-13 were passed over.")
+    if tally.oldest_unapplied_seconds > unapplied_after:
+        seconds = round(tally.oldest_unapplied_seconds)
+        yield Alarm(OLDEST_UNAPPLIED, "", f"An entry has waited {seconds} s to be applied.")
+    for counted in tally.feeds:
+        if counted.parked:
+            yield Alarm(PARKED, counted.feed, f"{counted.parked} entries are parked: see `fhir-bridge park list`.")
+
+
+class AlarmLog:
+    """Logs alarms as they come and go."""
+
+    def __init__(self) -> None:
+        self._up: set[tuple[str, str]] = set()
+
+    def note(self, alarms: Iterable[Alarm]) -> None:
+        """Take what is up now."""
+        now = {(alarm.code, alarm.feed): alarm.text for alarm in alarms}
+        for code, feed in sorted(now.keys() - self._up):
+            _log.warning("alarm.raised", code=code, feed=feed, text=now[code, feed])
+        for code, feed in sorted(self._up - now.keys()):
+            _log.info("alarm.cleared", code=code, feed=feed)
+        self._up = set(now)
