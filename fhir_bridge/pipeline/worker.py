@@ -31,56 +31,14 @@ RETRY_SECONDS = (0.05, 0.2, 1.0, 5.0)
 log = structlog.get_logger("worker")
 
 
-class Worker:
-    """Applies the journal to the state, in order, until told to stop."""
+class Applier:
+    """Applies one entry within a batch. What `trouble` names leaves as it is; anything else is the entry's own end."""
 
-    def __init__(
-        self, journal: JournalReader, state: State, fold: Fold, trouble: tuple[type[BaseException], ...]
-    ) -> None:
-        self.journal, self.state, self.fold, self.trouble = journal, state, fold, trouble
-        self._cursor = state.cursor()
+    def __init__(self, state: State, fold: Fold, trouble: tuple[type[BaseException], ...]) -> None:
+        self.state, self.fold, self.trouble = state, fold, trouble
 
-    @property
-    def cursor(self) -> int:
-        """The seq up to which every entry is applied."""
-        return self._cursor
-
-    def run(self, stop: Event) -> None:
-        """Work until `stop` is set; storage trouble is waited out."""
-        failures = 0
-        while not stop.is_set():
-            try:
-                applied = self.step()
-                failures = 0
-            except self.trouble as error:
-                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
-                failures += 1
-                log.error("storage-trouble", error=type(error).__name__, retry_in=pause)  # noqa: TRY400 - a trace may hold values
-                stop.wait(pause)
-                continue
-            if not applied:
-                self.journal.wait(self._cursor, IDLE_SECONDS)
-
-    def step(self, limit: int = BATCH) -> int:
-        """Apply one batch; how many entries it had."""
-        entries = self.journal.read(self._cursor, limit)
-        if not entries:
-            return 0
-        started = time.perf_counter()
-        self.state.begin()
-        try:
-            for entry in entries:
-                self._one(entry)
-            self.state.commit()
-        except BaseException:
-            self.state.rollback()
-            self.fold.forget()
-            raise
-        self._cursor = entries[-1].seq
-        log.debug("batch", entries=len(entries), cursor=self._cursor, seconds=round(time.perf_counter() - started, 4))
-        return len(entries)
-
-    def _one(self, entry: Entry) -> None:
+    def one(self, entry: Entry) -> None:
+        """Apply it, move its partition, and write how it ended."""
         now = self.state.advance(entry.partition, entry.seq, entry.received_at)
         if entry.duplicate_of or entry.refused:
             return  # decided at the door
@@ -113,6 +71,57 @@ class Worker:
         self._undo()
         log.warning("parked", seq=entry.seq, feed=entry.feed, type=entry.type, code=code, location=location)
         return Ended(Outcome.PARKED, code, location, patient)
+
+
+class Worker:
+    """Applies the journal to the state, in order, until told to stop."""
+
+    def __init__(
+        self, journal: JournalReader, state: State, fold: Fold, trouble: tuple[type[BaseException], ...]
+    ) -> None:
+        self.journal, self.state, self.fold, self.trouble = journal, state, fold, trouble
+        self._applier = Applier(state, fold, trouble)
+        self._cursor = state.cursor()
+
+    @property
+    def cursor(self) -> int:
+        """The seq up to which every entry is applied."""
+        return self._cursor
+
+    def run(self, stop: Event) -> None:
+        """Work until `stop` is set; storage trouble is waited out."""
+        failures = 0
+        while not stop.is_set():
+            try:
+                applied = self.step()
+                failures = 0
+            except self.trouble as error:
+                pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
+                failures += 1
+                log.error("storage-trouble", error=type(error).__name__, retry_in=pause)  # noqa: TRY400 - a trace may hold values
+                stop.wait(pause)
+                continue
+            if not applied:
+                self.journal.wait(self._cursor, IDLE_SECONDS)
+
+    def step(self, limit: int = BATCH) -> int:
+        """Apply one batch; how many entries it had."""
+        entries = self.journal.read(self._cursor, limit)
+        if not entries:
+            return 0
+        started = time.perf_counter()
+        self.state.begin()
+        try:
+            for entry in entries:
+                self._applier.one(entry)
+            self.state.commit()
+        except BaseException:
+            self.state.rollback()
+            self.fold.forget()
+            raise
+        self._cursor = entries[-1].seq
+        log.debug("batch", entries=len(entries), cursor=self._cursor, seconds=round(time.perf_counter() - started, 4))
+        return len(entries)
 
 
 def _where(error: BaseException) -> str:

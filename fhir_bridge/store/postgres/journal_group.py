@@ -172,7 +172,7 @@ def _row(draft: Draft, mark: Print, receipt: Receipt) -> tuple[Any, ...]:
         draft.refused,
         receipt.original_seq if receipt.duplicate else 0,
         int(receipt.conflicting),
-        int(concerns_everyone(draft.kind, draft.type)),
+        int(concerns_everyone(draft.kind, draft.type) and not (receipt.duplicate or draft.refused)),
         PLAIN_CODEC,
         NO_KEY,
         len(draft.body),
