@@ -72,5 +72,5 @@ def _compile(the_plan: plan.Plan, *, traced: bool) -> Compiled:
     source = {one.name: compile_map(module, one) for one in the_plan.maps}
     source.update({message.name: compile_message(module, message) for message in the_plan.messages})
     read = re.findall(r"\bf\[(\d+)\]", "\n".join(source.values()))
-    bindings = {**module.constants.bindings, "PAD": ["pad", max(map(int, read), default=0) + 1]}
+    bindings = {**module.constants.bindings, "padded": ["pad", max(map(int, read), default=0) + 1]}
     return Compiled(source, bindings, module.rows)

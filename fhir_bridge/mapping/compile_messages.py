@@ -6,18 +6,19 @@ gives the named resources back. Rows of maps are `compile_rows`' work; what is m
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fhir_bridge.mapping import plan
 from fhir_bridge.mapping.check_rows import writes_of
 from fhir_bridge.mapping.compile_code import CodeWriter, Module
 from fhir_bridge.mapping.compile_rows import compile_map
-from fhir_bridge.mapping.compile_values import OneFrame, addresses_of, key_expression, reads_of
+from fhir_bridge.mapping.compile_values import OneFrame, addresses_of, key_expression, key_parts, reads_of
 from fhir_bridge.mapping.expressions import Frame
 from fhir_bridge.mapping.nodes import python_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 def compile_message(module: Module, message: plan.MessagePlan) -> str:
@@ -72,42 +73,51 @@ class _MessageWriter(CodeWriter):
         self.frame = Frame(name, is_segment=True)
         if row.each:
             with self.block(f'for s in g.get("{name}", ()):'):
-                self.add(f"f = {self._fields('s')}")
                 self._one(part)
             return
-        variable = f"f_{name}"
+        variable = f"s_{name}"
         if variable not in self._read:
             self._read.add(variable)
-            self.add(f's = g.get("{name}")', f"{variable} = ({self._fields('s[0]')}) if s else None")
+            self.add(f'{variable} = g.get("{name}")')
             if part.row.make is not None:
-                self._repeated()
+                self._repeated(variable)
         with self.block(f"if {variable}:"):
-            self.add(f"f = {variable}")
+            self.add(f"s = {variable}[0]")
             self._one(part)
         if row.required:
             with self.block("else:"):
                 self.add(f'raise Untranslatable("missing-segment", "{name}")')
 
-    def _fields(self, segment: str) -> str:
-        """Reads a segment's fields, with empty ones after the last, so that no row need ask how many were sent."""
-        if self.module.traced:
-            return f"t.padded({segment}.fields, PAD)"
-        return f"(f := {segment}.fields) + PAD[len(f):]"
+    def _fields(self) -> None:
+        """Reads the segment's fields, with empty ones after the last, so that no row need ask how many were sent."""
+        self.add("f = t.padded(s.fields, padded)" if self.module.traced else "f = padded(s.fields)")
 
-    def _repeated(self) -> None:
-        with self.block("if s and len(s) > 1:"):
+    def _repeated(self, variable: str) -> None:
+        with self.block(f"if {variable} and len({variable}) > 1:"):
             self.add('trouble.append("repeated-segment")')
             if self.module.traced:
-                self.add("t.warn((t.at(s[1].fields),))")
+                self.add(f"t.warn((t.at({variable}[1].fields),))")
 
     def _one(self, part: plan.SegmentPlan) -> None:
-        """What one segment makes or writes into."""
-        when = part.row.when
-        if when is None:
+        """What one segment makes or writes into. Plain code that has seen a segment before does not look inside."""
+        if self.module.traced or part.row.when is not None or (part.own is not None and self._looks_inside(part.own)):
+            self._fields()
+        with self.conditional_row(part):
             self._do(part)
-            return
-        with self.block(f"if {self.frame.holds(when.condition, self.module.constants)}:"):
-            self._do(part)
+
+    @contextmanager
+    def conditional_row(self, part: plan.SegmentPlan) -> Iterator[None]:
+        """A block in which a message row's condition holds."""
+        if part.row.when is None:
+            yield
+        else:
+            with self.block(f"if {self.frame.holds(part.row.when.condition, self.module.constants)}:"):
+                yield
+
+    def _looks_inside(self, own: plan.MapPlan) -> bool:
+        """Whether rows of a message read the segment, rather than refer to resources only."""
+        writes = [write for member in own.branch.members for write in writes_of(member)]
+        return any(reads_of(write) or write.key is not None for write in writes)
 
     def _do(self, part: plan.SegmentPlan) -> None:
         if part.row.make is None:
@@ -118,11 +128,11 @@ class _MessageWriter(CodeWriter):
             return
         assert part.key is not None
         variable = _variable(part.row.name.text) if part.row.name else "r"
-        key = key_expression(part.key, part.type, OneFrame(self.frame), self.module)
-        self.add(f"key = {key}")
+        self.add(f"key = {self._key(part.key, part.type)}")
         with self.block("if key:"):
-            self.add(f'{variable} = new("{part.type}", key, {part.needs!r})', f"{variable}.origin = f")
-            self.add(f"made.append({variable})")
+            self.add(f'{variable} = new("{part.type}", key, {part.needs!r})', f"made.append({variable})")
+            if self.module.traced:
+                self.add(f"{variable}.origin = f")
             self._fill(part, variable)
             if part.row.merged_into is not None:
                 self.add(f"link({variable}, {_variable(part.row.merged_into.text)})")
@@ -134,6 +144,25 @@ class _MessageWriter(CodeWriter):
                 if self.module.traced:
                     self.add("t.warn((t.at(f),))")
 
+    def _key(self, key: plan.Key, type_name: str) -> str:
+        """A key; plain code remembers what of it a segment says."""
+        frame = OneFrame(self.frame)
+        if self.module.traced or any(a.container != self.frame.container for a in addresses_of(key)):
+            if not self.module.traced:
+                self._fields()
+            return key_expression(key, type_name, frame, self.module)
+        if isinstance(key, plan.ComposedKey):
+            owners, texts = key_parts(key, frame)
+            return f'compose("{type_name}", ({owners}), {self._by_line(f"({texts})")})'
+        first = plan.IdentifierKey(key.source, key.prefer, None)
+        said = self._by_line(key_expression(first, type_name, frame, self.module))
+        return f"({said} or {self._key(key.otherwise, type_name)})" if key.otherwise else said
+
+    def _by_line(self, expression: str) -> str:
+        name = self.module.name("L")
+        self._beside.append(f"def {name}(f):\n    return {expression}\n")
+        return f"{self.module.constants.bind('M', 'memo', 'line', name)}(s)"
+
     def _fill(self, part: plan.SegmentPlan, variable: str) -> None:
         path = f", {variable}.ref" if self.module.traced else ""
         if part.using:
@@ -143,7 +172,7 @@ class _MessageWriter(CodeWriter):
             else:
                 others = sorted(others_of(self.module, the_map))
                 memory = self.module.constants.bind("M", "memo", "segment", the_map.function, others)
-                self.add(f"{memory}({variable}, f, g)")
+                self.add(f"{memory}({variable}, s, g)")
         if part.own is not None:
             own = plan.MapPlan(
                 f"{self._message.name} {part.own.name}", f"{self._message.function}_{part.own.function}", part.own.file,
@@ -151,7 +180,8 @@ class _MessageWriter(CodeWriter):
             )  # fmt: skip
             self._beside.append(compile_map(self.module, own, part.names))
             arguments = "".join(f", {_variable(name)}" for name in part.names)
-            self.add(f"{own.function}({variable}.resource, {variable}.deleted, f, g{path}{arguments})")
+            fields = "f" if self.module.traced or self._looks_inside(part.own) else "None"
+            self.add(f"{own.function}({variable}.resource, {variable}.deleted, {fields}, g{path}{arguments})")
 
 
 def others_of(module: Module, the_map: plan.MapPlan) -> set[tuple[str, int]]:

@@ -230,8 +230,7 @@ class OneFrame:
 def key_expression(key: plan.Key, type_name: str, frames: _KeyFrames | OneFrame, module: Module) -> str:
     """A business key as an expression; '' when the message does not say it."""
     if isinstance(key, plan.ComposedKey):
-        owners = "".join(f"a_{python_name(part)}, " for part in key.parts if isinstance(part, str))
-        texts = "".join(f"{_key_text(part, frames)}, " for part in key.parts if isinstance(part, plan.Typed))
+        owners, texts = key_parts(key, frames)
         return f'compose("{type_name}", ({owners}), ({texts}))'
     address, frame = key.source.address, frames.of(key.source.address)
     prefer, authority = module.constants.text(key.prefer), module.constants.authority(type_name)
@@ -241,6 +240,13 @@ def key_expression(key: plan.Key, type_name: str, frames: _KeyFrames | OneFrame,
     if key.otherwise is None:
         return text
     return f"({text} or {key_expression(key.otherwise, type_name, frames, module)})"
+
+
+def key_parts(key: plan.ComposedKey, frames: _KeyFrames | OneFrame) -> tuple[str, str]:
+    """The resources and the texts that a composed key is made of, as the insides of two tuples."""
+    owners = "".join(f"a_{python_name(part)}, " for part in key.parts if isinstance(part, str))
+    texts = "".join(f"{_key_text(part, frames)}, " for part in key.parts if isinstance(part, plan.Typed))
+    return owners, texts
 
 
 def _key_text(part: plan.Typed, frames: _KeyFrames | OneFrame) -> str:

@@ -86,10 +86,12 @@ class Delimiters(Protocol):
 
 
 class Segment(Protocol):
-    """A segment: `fields[n]` is the raw text of field n, `fields[0]` the name."""
+    """A segment: `line` is its raw text, `fields[n]` that of field n, `fields[0]` the name."""
 
     @property
     def name(self) -> str: ...  # noqa: D102 - see the class
+    @property
+    def line(self) -> str: ...  # noqa: D102
     @property
     def fields(self) -> list[str]: ...  # noqa: D102
 

@@ -17,6 +17,7 @@ from fhir_bridge.mapping.drafts import BARE, Draft, field, join
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fhir_bridge.mapping.definitions import Segment
     from fhir_bridge.mapping.drafts import Segments
 
 MOST_TEXTS = 512
@@ -81,21 +82,23 @@ class Memory:
 
         return remember
 
-    def segments(self, fill: Callable[..., Any], others: list[list[Any]]) -> Callable[..., None]:
-        """Remembers what a segment says, by the texts of its fields and of the `others` that its map reads.
+    def segments(
+        self, fill: Callable[..., Any], others: list[list[Any]], padded: Callable[[list[str]], list[str]]
+    ) -> Callable[..., None]:
+        """Remembers what a segment says, by its text and that of the `others` (segment, field) that its map reads.
 
         Senders repeat most segments of a patient from message to message.
         """
         known: OrderedDict[str, tuple[bytes, list[str] | None, tuple[Draft, ...]]] = OrderedDict()
         made, trouble, loads, dumps = self._made, self._trouble, orjson.loads, orjson.dumps
 
-        def remember(draft: Draft, fields: list[str], segments: Segments) -> None:
-            key = "\r".join(fields)
+        def remember(draft: Draft, segment: Segment, segments: Segments) -> None:
+            key = segment.line
             for name, number in others:
                 key += "\n" + field(segments, name, number)
             found = known.get(key)
             if found is None:
-                found = learn(key, fields, segments)
+                found = learn(key, segment, segments)
             else:
                 made.extend(found[2])
             said = loads(found[0])
@@ -106,17 +109,31 @@ class Memory:
             if found[1]:
                 draft.deleted += found[1]
 
-        def learn(key: str, fields: list[str], segments: Segments) -> tuple[bytes, list[str] | None, tuple[Draft, ...]]:
+        def learn(key: str, segment: Segment, segments: Segments) -> tuple[bytes, list[str] | None, tuple[Draft, ...]]:
             already, troubles = len(made), len(trouble)
             resource: dict[str, Any] = {}
             deleted: list[str] = []
-            fill(resource, deleted, fields, segments)
+            fill(resource, deleted, padded(segment.fields), segments)
             learnt = dumps(resource), deleted or None, self._kept(made[already:])
             if len(trouble) == troubles:
                 if len(known) >= MOST_SEGMENTS:
                     known.popitem(last=False)
                 known[key] = learnt
             return learnt
+
+        return remember
+
+    def lines(self, read: Callable[[list[str]], Any], padded: Callable[[list[str]], list[str]]) -> Callable[..., Any]:
+        """Remembers texts that are read from a segment, for its key."""
+        known: OrderedDict[str, Any] = OrderedDict()
+
+        def remember(segment: Segment) -> Any:
+            found = known.get(segment.line)
+            if found is None:
+                if len(known) >= MOST_SEGMENTS:
+                    known.popitem(last=False)
+                found = known[segment.line] = read(padded(segment.fields))
+            return found
 
         return remember
 

@@ -95,9 +95,11 @@ class Scope:
         if kind == "authority":
             return self._authority_of(parts[0])
         if kind == "pad":
-            return [""] * parts[0]
+            return _padding([""] * parts[0])
         if parts[0] == "segment":
-            return self._memory.segments(names[parts[1]], parts[2])
+            return self._memory.segments(names[parts[1]], parts[2], names["padded"])
+        if parts[0] == "line":
+            return self._memory.lines(names[parts[1]], names["padded"])
         function, separator, *rest = (names[name] for name in parts[1:])
         if parts[0] == "fields":
             return self._memory.objects(function)
@@ -301,3 +303,8 @@ class Scope:
 
 
 _DATES = frozenset({"date", "dateTime", "instant"})
+
+
+def _padding(pad: list[str]) -> Callable[[list[str]], list[str]]:
+    """Puts empty fields after the last one that was sent."""
+    return lambda fields: fields + pad[len(fields) :]

@@ -76,9 +76,9 @@ class Tracer:
         """The index of the segment with these fields."""
         return self._index.get(id(fields), -1)
 
-    def padded(self, fields: list[str], pad: list[str]) -> list[str]:
+    def padded(self, fields: list[str], pad: Callable[[list[str]], list[str]]) -> list[str]:
         """The fields with empty ones after the last; still known as that segment's."""
-        longer = fields + pad[len(fields) :]
+        longer = pad(fields)
         self._index[id(longer)] = self.at(fields)
         self._alive.append(longer)
         return longer

@@ -126,6 +126,10 @@ class Segment:
     name: str
     fields: list[str]
 
+    @property
+    def line(self) -> str:
+        return "|".join(self.fields)
+
 
 @dataclass
 class Message:
