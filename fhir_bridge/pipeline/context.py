@@ -45,7 +45,7 @@ _FACTS = {
 
 
 _OF_ALL = frozenset(
-    {"new", "facts", "deceased", "meta", "Coverage", "Condition", "RelatedPerson", "AllergyIntolerance"}
+    {"new", "facts", "deceased", "meta", "test", "Coverage", "Condition", "RelatedPerson", "AllergyIntolerance"}
 )
 """What every rule depends on: life, the label of a test patient, and the patient's own snapshot sets."""
 

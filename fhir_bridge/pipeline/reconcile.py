@@ -22,9 +22,6 @@ HORIZON, ENDED_HORIZON = 90 * DAY, 14 * DAY
 """Rules look at a visit or booking until this long after the newest thing said of it (I11), at one that is over until
 the second; at one with an open task always."""
 
-TEST_CODE = "HTEST"
-"""v3-ActReason: a patient who is not one (MSH-11 other than P, or a test record)."""
-
 
 @dataclass(slots=True)
 class Touched:
@@ -248,7 +245,7 @@ def _index_patient(frame: Frame, doc: Doc) -> None:
         birth_date=patient.get("birthDate"),
         gender=patient.get("gender"),
         deceased=project.deceased(patient),
-        test=TEST_CODE in tags,
+        test=merge.TEST_CODE in tags,
     )
     if row != known:
         frame.state.put_patient(row)
@@ -267,7 +264,7 @@ def _root_of(frame: Frame, patient_id: str) -> str:
 
 
 def _fold_link(frame: Frame, retired: str, survivor: str) -> None:
-    """A merge: a clocked edge; the whole set of the retired record is shown under the survivor from now on."""
+    """A merge: a clocked edge. Who is found through it is shown under another survivor from now on, and nobody else."""
     state = frame.state
     for patient_id in (retired, survivor):
         if state.patient(patient_id) is None:
@@ -278,9 +275,12 @@ def _fold_link(frame: Frame, retired: str, survivor: str) -> None:
     state.put_edge(retired, survivor, frame.source, frame.stamp.clock, frame.seq)
     row = state.patient(retired)
     assert row is not None
-    old, new = row.root, _root_of(frame, retired)
-    if old == new:
-        return
-    state.move_root(old, new)
-    frame.touched.relinked.add(new)
-    state.event(survivor, frame.stamp.clock, frame.seq, "patient.merged", f"Patient/{retired}", None)
+    moved = False
+    for member in state.members(row.root):
+        new = _root_of(frame, member)
+        if new != row.root:
+            state.move_patient(member, row.root, new)
+            frame.touched.relinked |= {row.root, new}
+            moved = True
+    if moved:
+        state.event(survivor, frame.stamp.clock, frame.seq, "patient.merged", f"Patient/{retired}", None)

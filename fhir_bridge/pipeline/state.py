@@ -167,8 +167,16 @@ class State(Protocol):
         """The records shown under a survivor: itself first, the others in id order."""
         ...
 
-    def move_root(self, old: str, new: str) -> None:
-        """Show the records, tasks and deliveries of one survivor under another."""
+    def move_patient(self, patient_id: str, old: str, new: str) -> None:
+        """Show one record, with its tasks and deliveries, under another survivor than before."""
+        ...
+
+    def identified(self, system: str, value: str, kind: str) -> str | None:
+        """The part that an identifier belongs to."""
+        ...
+
+    def roots_after(self, root: str, limit: int) -> list[str]:
+        """Surviving patients with an id beyond `root`, in id order."""
         ...
 
     def put_identifiers(self, part_id: str, kind: str, pairs: Iterable[tuple[str, str]]) -> None:

@@ -38,6 +38,9 @@ OWNERS = {
 
 OWNED_BY_PATIENT = frozenset({"Encounter", "Appointment", "Communication"})
 DIRECTORY = frozenset({"Practitioner", "PractitionerRole", "Organization", "Location"})
+TEST, TEST_CODE = "test", "HTEST"
+"""The register of the label (v3-ActReason) of a patient who is not one: MSH-11 other than P, or a test record."""
+
 _NESTED = {"Encounter": frozenset({"period", "hospitalization"}), "Patient": frozenset()}
 _DERIVED = {"Encounter": frozenset({"status", "subject"})}
 _CHOICES = ("deceased", "multipleBirth")
@@ -54,6 +57,8 @@ def registers_of(resource: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     resource_type = resource["resourceType"]
     nested = _NESTED.get(resource_type, frozenset())
     derived = _DERIVED.get(resource_type, frozenset())
+    if resource_type == "Patient":
+        yield TEST, _test_labels(resource) or False
     for name, value in resource.items():
         if name in _NOT_ELEMENTS or name in derived:
             continue
@@ -62,10 +67,24 @@ def registers_of(resource: dict[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield f"{name}.{child}", inner
         elif name == "extension":
             yield from _by_url(value)
+        elif name == "meta":
+            yield from _of_meta(value)
         elif name == "participant" and resource_type == "Encounter":
             yield from _by_type(value)
         else:
             yield _register_name(name), ({name: value} if name.startswith(_CHOICES) else value)
+
+
+def _test_labels(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    return [label for label in resource.get("meta", {}).get("security", ()) if label.get("code") == TEST_CODE]
+
+
+def _of_meta(meta: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Labels and tags; that a patient is a test is stated anew by every message, and so stands by itself."""
+    for name in ("security", "tag"):
+        labels = [label for label in meta.get(name, ()) if label.get("code") != TEST_CODE]
+        if labels:
+            yield f"meta.{name}", labels
 
 
 def _register_name(name: str) -> str:

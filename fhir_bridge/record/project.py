@@ -37,15 +37,18 @@ def _elements(out: dict[str, Any], doc: Doc, precedence: tuple[str, ...]) -> Non
     for name, by_source in doc["els"].items():
         register = merge.winner(by_source, precedence)
         value = register[2] if register else None
-        if value is None:
+        if value is None or (name == merge.TEST and value is False):
             continue
-        if name.endswith("[x]"):
+        if name == merge.TEST:
+            out.setdefault("meta", {}).setdefault("security", []).extend(value)
+        elif name.endswith("[x]"):
             out.update(value)
         elif "|" in name:
             out.setdefault(name.split("|", 1)[0], []).extend(value)
         elif "." in name:
             parent, child = name.split(".", 1)
-            out.setdefault(parent, {})[child] = value
+            into = out.setdefault(parent, {})
+            into[child] = [*into.get(child, ()), *value] if name == "meta.security" else value
         else:
             out[name] = value
 

@@ -177,9 +177,20 @@ class SqlState:
         rows = self._db.execute("SELECT id FROM patient WHERE root = ? ORDER BY id", (root,))
         return [root, *(row[0] for row in rows if row[0] != root)]
 
-    def move_root(self, old: str, new: str) -> None:
-        for table in ("patient", "task", "delivery"):
-            self._db.execute(f"UPDATE {table} SET root = ? WHERE root = ?", (new, old))  # noqa: S608 - names above
+    def move_patient(self, patient_id: str, old: str, new: str) -> None:
+        self._db.execute("UPDATE patient SET root = ? WHERE id = ?", (new, patient_id))
+        for table in ("task", "delivery"):
+            sql = f"UPDATE {table} SET root = ? WHERE root = ? AND patient = ?"  # noqa: S608 - names above
+            self._db.execute(sql, (new, old, patient_id))
+
+    def identified(self, system: str, value: str, kind: str) -> str | None:
+        sql = "SELECT id FROM identifier WHERE value = ? AND system = ? AND type = ? ORDER BY id LIMIT 1"
+        row = self._db.execute(sql, (value, system, kind)).fetchone()
+        return row[0] if row else None
+
+    def roots_after(self, root: str, limit: int) -> list[str]:
+        sql = "SELECT DISTINCT root FROM patient WHERE root > ? ORDER BY root LIMIT ?"
+        return [row[0] for row in self._db.execute(sql, (root, limit))]
 
     def put_identifiers(self, part_id: str, kind: str, pairs: Iterable[tuple[str, str]]) -> None:
         self._db.executemany(

@@ -110,10 +110,10 @@ class SharedPostgresState(PostgresState):
         self._beyond()
         super().put_edge(retired, survivor, source, clock, seq)
 
-    def move_root(self, old: str, new: str) -> None:
-        self._patients |= {old, new}
+    def move_patient(self, patient_id: str, old: str, new: str) -> None:
+        self._patients |= {patient_id, old, new}
         self._beyond()
-        super().move_root(old, new)
+        super().move_patient(patient_id, old, new)
 
     def _about(self, patient: str) -> None:
         self.lock((patient,))

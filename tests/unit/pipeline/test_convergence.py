@@ -14,7 +14,7 @@ FACTS = ["admitted", "registered", "discharged", "discharge-cancelled", "visit-c
 
 STATEMENTS = st.lists(
     st.fixed_dictionaries(
-        {"mrn": st.sampled_from(["1", "1", "1", "2"])},
+        {"mrn": st.sampled_from(["1", "1", "1", "2", "3"])},
         optional={
             "visit": st.sampled_from(["V1", "V1", "V2"]),
             "fact": st.sampled_from(FACTS),
@@ -29,15 +29,21 @@ STATEMENTS = st.lists(
 )
 
 
-def told(statements, order, merge_at: int | None):
+def told(statements, order, merges: dict[int, tuple[str, str]]):
     """Fold statements in an order of arrival; what the record and the open tasks then are."""
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder) / "state.db")
         for n in order:
-            links = [("2", "1")] if n == merge_at else ()
+            links = [merges[n]] if n in merges else ()
             world.say(n * 3 + 1, links=links, **statements[n])
         record = {}
-        for kind, value in [("Patient", "1"), ("Patient", "2"), ("Encounter", "V1"), ("Encounter", "V2")]:
+        for kind, value in [
+            ("Patient", "1"),
+            ("Patient", "2"),
+            ("Patient", "3"),
+            ("Encounter", "V1"),
+            ("Encounter", "V2"),
+        ]:
             doc = world.state.part(make_id(kind, value))
             if doc:
                 resource = project.resource(doc)
@@ -46,7 +52,7 @@ def told(statements, order, merge_at: int | None):
             (row.rule, row.scope_id, row.anchor, row.root, row.start, row.due, row.queue)
             for row in world.tasks(*record)
         }
-        roots = {mrn: (world.state.patient(make_id("Patient", mrn)) or None) for mrn in "12"}
+        roots = {mrn: (world.state.patient(make_id("Patient", mrn)) or None) for mrn in "123"}
         world.state.close()
         return record, tasks, {mrn: row and row.root for mrn, row in roots.items()}
 
@@ -54,15 +60,17 @@ def told(statements, order, merge_at: int | None):
 @settings(max_examples=100, deadline=None)
 @given(st.data(), STATEMENTS)
 def test_any_order_of_arrival_ends_in_the_same_record_and_open_tasks(data, statements):
-    merge_at = data.draw(st.sampled_from([None, *range(len(statements))]))
+    places = st.integers(0, len(statements) - 1)
+    edges = st.sampled_from([("2", "1"), ("2", "3"), ("1", "3")])
+    merges = data.draw(st.dictionaries(places, edges, max_size=2))
     in_order = list(range(len(statements)))
     shuffled = data.draw(st.permutations(in_order))
     doubled = data.draw(st.lists(st.sampled_from(in_order), max_size=3))
-    assert told(statements, shuffled + doubled, merge_at) == told(statements, in_order, merge_at)
+    assert told(statements, shuffled + doubled, merges) == told(statements, in_order, merges)
 
 
 def test_a_visit_that_turns_out_to_be_another_patient_s_takes_its_tasks_along():
     statements = [{"mrn": "2", "visit": "V1", "fact": "discharged"}, {"mrn": "1", "visit": "V1"}]
-    record, tasks, roots = told(statements, [0, 1], None)
+    record, tasks, roots = told(statements, [0, 1], {})
     assert {task[3] for task in tasks} == {roots["1"]}
-    assert (record, tasks, roots) == told(statements, [1, 0], None)
+    assert (record, tasks, roots) == told(statements, [1, 0], {})
