@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fhir_bridge import config
+from fhir_bridge.gateway import alarms
 from fhir_bridge.web import create_app
 from fhir_bridge.wiring.gateway import gateway_ports
 from fhir_bridge.wiring.logs import configure_logs
@@ -16,4 +17,6 @@ if TYPE_CHECKING:
 def application() -> Flask:
     """Make the application of this process."""
     configure_logs()
-    return create_app(gateway_ports(config.load()))
+    ports = gateway_ports(config.load())
+    alarms.watch(ports)
+    return create_app(ports)

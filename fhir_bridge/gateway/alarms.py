@@ -1,22 +1,26 @@
 """Alarms: what a person should look at, computed from the tally and the state of the feeds whenever somebody asks.
 
-Pure but for `AlarmLog`, which remembers what was up so that each alarm is logged when it begins and when it ends.
-Sending them anywhere is not done here. Names of feeds, codes and numbers only; no PHI.
+`of` is pure; `AlarmLog` remembers what was up, so that each alarm is logged when it begins and when it ends. Sending
+them anywhere is not done here. Names of feeds, codes and numbers only; no PHI.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
+from fhir_bridge.gateway import tally
 from fhir_bridge.gateway.feed_state import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from fhir_bridge.gateway.feed_state import WireState
+    from fhir_bridge.gateway.ports import Ports
     from fhir_bridge.gateway.tally import Tally
 
 FEED_SILENT = "feed-silent"
@@ -39,12 +43,12 @@ class Alarm:
     text: str
 
 
-def of(tally: Tally, wire: WireState, *, unapplied_after: float) -> tuple[Alarm, ...]:
+def of(numbers: Tally, wire: WireState, *, unapplied_after: float) -> tuple[Alarm, ...]:
     """What is up now; an entry that waits for longer than `unapplied_after` seconds is."""
-    return tuple(_found(tally, wire, unapplied_after))
+    return tuple(_found(numbers, wire, unapplied_after))
 
 
-def _found(tally: Tally, wire: WireState, unapplied_after: float) -> Iterator[Alarm]:
+def _found(numbers: Tally, wire: WireState, unapplied_after: float) -> Iterator[Alarm]:
     if wire.expected and wire.at is None:
         yield Alarm(WIRE_SILENT, "", "The wire process has told nothing for a while.")
     for feed in wire.feeds:
@@ -54,10 +58,10 @@ def _found(tally: Tally, wire: WireState, unapplied_after: float) -> Iterator[Al
             yield Alarm(FEED_SILENT, feed.feed, "The feed has brought nothing for longer than its silent_after.")
         if feed.missing:
             yield Alarm(SEQUENCE_GAP, feed.feed, f"{feed.missing} numbers of MSH-13 were passed over.")
-    if tally.oldest_unapplied_seconds > unapplied_after:
-        seconds = round(tally.oldest_unapplied_seconds)
+    if numbers.oldest_unapplied_seconds > unapplied_after:
+        seconds = round(numbers.oldest_unapplied_seconds)
         yield Alarm(OLDEST_UNAPPLIED, "", f"An entry has waited {seconds} s to be applied.")
-    for counted in tally.feeds:
+    for counted in numbers.feeds:
         if counted.parked:
             yield Alarm(PARKED, counted.feed, f"{counted.parked} entries are parked: see `fhir-bridge park list`.")
 
@@ -76,3 +80,23 @@ class AlarmLog:
         for code, feed in sorted(self._up - now.keys()):
             _log.info("alarm.cleared", code=code, feed=feed)
         self._up = set(now)
+
+
+def take(ports: Ports) -> tuple[Alarm, ...]:
+    """What is up now. Raises StoreUnavailable, or the journal reader's error."""
+    return of(tally.take(ports), ports.feeds.state(), unapplied_after=ports.settings.stalled_after_seconds)
+
+
+def watch(ports: Ports, *, every: float = 15.0) -> None:
+    """Log alarms as they come and go, on a thread of its own, for as long as the process lives."""
+    threading.Thread(target=_watch, args=(ports, every), name="alarms", daemon=True).start()
+
+
+def _watch(ports: Ports, every: float) -> None:
+    log = AlarmLog()
+    while True:
+        try:
+            log.note(take(ports))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the watch goes on; readiness tells of stores
+            _log.warning("alarms.unknown", error=type(error).__name__)
+        time.sleep(every)
