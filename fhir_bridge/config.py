@@ -56,6 +56,13 @@ class Facility:
 
 
 @dataclass(frozen=True, slots=True)
+class Database:
+    """Where journal and state are kept: in PostgreSQL where there is a URL, else in files of the var folder."""
+
+    url: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     """An EHR that takes write-backs; its bearer token stands in `token_file`."""
 
@@ -81,6 +88,7 @@ class Settings:
     var: Path
     http: Http
     facility: Facility
+    database: Database
     feeds: Mapping[str, Feed]
     mllp: tuple[MllpAddress, ...]
     destinations: tuple[Destination, ...]
@@ -237,6 +245,7 @@ def _settings(loaded: dict[str, Any], sources: Mapping[str, str], file: Path | N
         var=place("var", loaded["var"]) or Path("var"),
         http=Http(**loaded["http"]),
         facility=Facility(**loaded["facility"]),
+        database=Database(loaded["database"]["url"] if loaded["database"]["engine"] == "postgresql" else None),
         feeds=feeds,
         mllp=tuple(
             MllpAddress(feeds[name], table["host"], table["port"], _tls(name, table["tls"], place))
@@ -293,4 +302,4 @@ def _shown(path: str, value: Any) -> str:
     if path.rsplit(".", 1)[-1] in _SECRETS:
         return "***"
     text = ",".join(value) if isinstance(value, list) else str(value)
-    return re.sub(r"(?<=://)[^/@]*@", "***@", text)
+    return re.sub(r"(?<=[?&]password=)[^&]*", "***", re.sub(r"(?<=://)[^/@]*@", "***@", text))

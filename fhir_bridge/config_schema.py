@@ -77,6 +77,22 @@ class FacilitySchema(_Table):
     language = fields.String(load_default="en", validate=validate.Regexp(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z"))
 
 
+class DatabaseSchema(_Table):
+    """[database]: SQLite files in the var folder, or one PostgreSQL database for any number of gateways."""
+
+    engine = fields.String(load_default="sqlite", validate=validate.OneOf(["sqlite", "postgresql"]))
+    url = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Regexp(r"postgres(ql)?://", error="expected a URL, like postgresql://user@host/database"),
+    )
+
+    @validates_schema
+    def _has_url(self, data: dict[str, Any], **_: Any) -> None:
+        if data["engine"] == "postgresql" and not data["url"]:
+            raise ValidationError({"url": ["engine postgresql needs it, like postgresql://user@host/database"]})
+
+
 class MappingSchema(_Table):
     """[mapping]: a folder of mapping tables in place of the packaged ones, and the site overlay in it."""
 
@@ -161,6 +177,7 @@ class SettingsSchema(_Table):
     token = fields.String(load_default=None, allow_none=True, validate=validate.Length(min=16))
     http = fields.Nested(HttpSchema, load_default=lambda: HttpSchema().load({}))
     facility = fields.Nested(FacilitySchema, load_default=lambda: FacilitySchema().load({}))
+    database = fields.Nested(DatabaseSchema, load_default=lambda: DatabaseSchema().load({}))
     mapping = fields.Nested(MappingSchema, load_default=lambda: MappingSchema().load({}))
     feeds = fields.Dict(keys=fields.String(validate=_name), values=fields.Nested(FeedSchema), load_default=dict)
     destinations = fields.Dict(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +11,21 @@ from rich.progress import Progress
 
 from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 from fhir_bridge.cli.serving import load_settings
+from fhir_bridge.gateway.ports import StoreUnavailable
 from fhir_bridge.pipeline.ports import Draft, Kind
 from fhir_bridge.store import digest
-from fhir_bridge.store.journal_socket import JournalClient, JournalUnreachable
-from fhir_bridge.store.journal_sqlite import SqliteJournalReader
+from fhir_bridge.store.journal_socket import JournalUnreachable
 from fhir_bridge.wiring.processes import clock, fold_into
+from fhir_bridge.wiring.stores import stores_of
 
 if TYPE_CHECKING:
     import argparse
 
     from fhir_bridge.config import Settings
+    from fhir_bridge.store.queries_sql import SqlQueries
 
-_PARKED = "SELECT seq, feed, code, location FROM outcome WHERE outcome = 'parked' ORDER BY seq"
+_ALL = 10_000
+"""More parked entries than that are looked at in several goes."""
 
 
 def park(arguments: argparse.Namespace) -> int:
@@ -41,7 +43,7 @@ def park(arguments: argparse.Namespace) -> int:
     unknown = sorted(set(chosen) - {row["seq"] for row in rows})
     if unknown:
         raise CommandFailed(f"not parked: {', '.join(map(str, unknown))}")
-    journal = JournalClient(settings.journal_socket)
+    journal = stores_of(settings).appender()
     try:
         for seq in chosen:
             journal.append(_retry(seq, arguments.reason if arguments.action == "drop" else None))
@@ -62,24 +64,30 @@ def _retry(seq: int, drop: str | None) -> Draft:
 
 
 def _parked(settings: Settings) -> list[dict[str, Any]]:
-    if not settings.state_file.exists():
-        raise CommandFailed(f"there is no state in {settings.var}: has the gateway run there?")
-    with sqlite3.connect(f"{settings.state_file.absolute().as_uri()}?mode=ro", uri=True) as state:
-        rows = [dict(zip(("seq", "feed", "code", "location"), row, strict=True)) for row in state.execute(_PARKED)]
-    state.close()
-    return rows
+    queries = stores_of(settings).queries()
+    try:
+        seqs = sorted(queries.parked(None, _ALL))
+        found = queries.outcomes(seqs)
+    except StoreUnavailable as error:
+        raise CommandFailed(f"{error}: has the gateway run there?") from error
+    finally:
+        queries.close()
+    return [{name: found[seq][name] for name in ("seq", "feed", "code", "location")} for seq in seqs]
 
 
 def rebuild(arguments: argparse.Namespace) -> int:
     """Fold the journal from its beginning into a new state file; 1 where it differs from the live one."""
     settings = load_settings(arguments)
-    if not settings.journal_file.exists():
+    stores = stores_of(settings)
+    if arguments.replace and settings.database.url is not None:
+        raise WrongCall("on PostgreSQL a rebuild only compares; it does not replace the live state")
+    if not stores.there():
         raise CommandFailed(f"there is no journal in {settings.var}")
     fresh = settings.state_file.with_name("state.rebuilt.db")
     for leftover in settings.var.glob("state.rebuilt.db*"):
         leftover.unlink()
-    journal = SqliteJournalReader(settings.journal_file)
-    live = digest.applied_to(settings.state_file) if settings.state_file.exists() else 0
+    journal = stores.reader()
+    live = _applied_to(stores.queries())
     until = live or journal.head()
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
@@ -88,7 +96,7 @@ def rebuild(arguments: argparse.Namespace) -> int:
     rebuilt = digest.digests(fresh)
     differing = []
     if live:
-        before = digest.digests(settings.state_file)
+        before = stores.digests()
         differing = [table for table, value in rebuilt.items() if before[table] != value]
     print(digest.digest(fresh))
     if arguments.replace:
@@ -101,6 +109,15 @@ def rebuild(arguments: argparse.Namespace) -> int:
             file.unlink()
     print("equal to the live state" if live and not differing else "rebuilt", file=sys.stderr)
     return GOOD
+
+
+def _applied_to(queries: SqlQueries) -> int:
+    try:
+        return queries.applied_to()
+    except StoreUnavailable:
+        return 0
+    finally:
+        queries.close()
 
 
 def _replace(settings: Settings, fresh: Any) -> None:
@@ -118,10 +135,12 @@ def _replace(settings: Settings, fresh: Any) -> None:
 def state(arguments: argparse.Namespace) -> int:
     """Print the digest of the folded state (FOLD 12)."""
     settings = load_settings(arguments)
-    if not settings.state_file.exists():
+    stores = stores_of(settings)
+    if not stores.there():
         raise CommandFailed(f"there is no state in {settings.var}")
+    digests = stores.digests()
     if arguments.tables:
-        for table, value in digest.digests(settings.state_file).items():
+        for table, value in digests.items():
             print(f"{value}  {table}")
-    print(digest.digest(settings.state_file))
+    print(digest.combined(digests))
     return GOOD

@@ -27,13 +27,17 @@ ORDER BY created_at, id LIMIT ?"""
 
 
 class SqlOutbox:
-    """Implements pipeline.outbox.Outbox and pipeline.timers.TimerTable but for `applied`; threads may share it."""
+    """Implements pipeline.outbox.Outbox and pipeline.timers.TimerTable but for connections and `applied`."""
 
     def __init__(self, reason: str) -> None:
         """`reason` is the engine's way to take the reason out of the column `detail`."""
         self._deliveries = f"SELECT {_COLUMNS}, {reason} FROM delivery AS d"  # noqa: S608 - names above
 
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        raise NotImplementedError
+
+    def applied(self, partition: int) -> int:
+        """The seq up to which nothing of this partition is left to apply."""
         raise NotImplementedError
 
     def due(self, destination: str, now: int, limit: int) -> Sequence[Delivery]:

@@ -15,6 +15,7 @@ from fhir_bridge.store.state_sql import marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from fhir_bridge.gateway.ports import Key, PatientSearch, Row, TaskSearch
 
@@ -25,13 +26,20 @@ _AFTER_ALL = "\U0010ffff"
 
 
 class SqlQueries:
-    """Implements gateway.ports.Queries but for `snapshot`."""
+    """Implements gateway.ports.Queries but for connections and snapshots."""
 
     HAS_WORD = "instr(part.doc, ?) > 0"
     """Whether a document holds some bytes, as this engine says it."""
 
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows of a statement. Raises StoreUnavailable."""
+        raise NotImplementedError
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close this thread's connection."""
         raise NotImplementedError
 
     def _one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fhir_bridge.config import Settings
     from fhir_bridge.pipeline.ports import JournalReader
-    from fhir_bridge.store.queries import SqliteQueries
+    from fhir_bridge.store.queries_sql import SqlQueries
     from fhir_bridge.tasks.rules import Rule
 
 _DERIVED = {"status": ("MSH-9",), "period": ("EVN-6", "EVN-2")}
@@ -31,9 +31,7 @@ _SHOWN = ("title", "citation", "why", "closes_with", "outcomes", "version")
 class Explainer:
     """Answers why and wherefrom for the web process."""
 
-    def __init__(
-        self, settings: Settings, queries: SqliteQueries, journal: JournalReader, namespace: uuid.UUID
-    ) -> None:
+    def __init__(self, settings: Settings, queries: SqlQueries, journal: JournalReader, namespace: uuid.UUID) -> None:
         self._settings, self._queries, self._journal, self._namespace = settings, queries, journal, namespace
         self._lock = threading.Lock()
         self._library = SetLibrary(settings.var, namespace)

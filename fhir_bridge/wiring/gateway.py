@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from adapters.fhir.validation import validate
+from fhir_bridge.feeds import fhir_rest, hl7v2_http
+from fhir_bridge.feeds.desk import Desk, DeskControl
 from fhir_bridge.feeds.feed import Feed
-from fhir_bridge.feeds.hl7v2_door import Hl7v2Door
-from fhir_bridge.feeds.hl7v2_request import receive_http
+from fhir_bridge.feeds.http_feeds import HttpFeeds
 from fhir_bridge.gateway.ports import Ports
 from fhir_bridge.gateway.ports import Settings as GatewaySettings
 from fhir_bridge.store.audit import SqliteAudit
-from fhir_bridge.store.journal_socket import JournalClient
-from fhir_bridge.store.journal_sqlite import SqliteJournalReader
-from fhir_bridge.store.queries import SqliteQueries
 from fhir_bridge.store.tokens import SqliteTokens, ensure_first
 from fhir_bridge.wiring.explain import Explainer
-from fhir_bridge.wiring.installation import namespace
 from fhir_bridge.wiring.processes import clock
+from fhir_bridge.wiring.stores import stores_of
 
 if TYPE_CHECKING:
     from fhir_bridge.config import Settings
@@ -27,17 +26,12 @@ if TYPE_CHECKING:
 
 def gateway_ports(settings: Settings) -> Ports:
     """The ports of the web process; the journal and the state must exist by now."""
-    journal = JournalClient(settings.journal_socket)
-    reader = SqliteJournalReader(settings.journal_file)
-    queries = SqliteQueries(settings.state_file)
-    explainer = Explainer(settings, queries, reader, namespace(settings.var))
-    doors: dict[str, Hl7v2Door] = {}
-
-    def receive(raw: bytes, feed: str) -> tuple[int, bytes]:
-        if feed not in doors:
-            doors[feed] = Hl7v2Door(settings.feeds.get(feed) or Feed(feed, zone=settings.facility.zone), clock)
-        return receive_http(doors[feed], journal, raw)
-
+    stores = stores_of(settings)
+    journal, reader, queries = stores.appender(), stores.reader(), stores.queries()
+    explainer = Explainer(settings, queries, reader, stores.namespace())
+    desk = Desk(settings.var)
+    http_feeds = HttpFeeds(partial(_custom, settings), journal, desk, clock, queries.outcome)
+    names = {*settings.feeds, hl7v2_http.FEED, fhir_rest.FEED}
     return Ports(
         writer=journal,
         reader=reader,
@@ -54,10 +48,15 @@ def gateway_ports(settings: Settings) -> Ports:
         explain=explainer.explain,
         rule=explainer.rule,
         inspect=explainer.inspect,
-        receive_hl7v2=receive,
+        receive_hl7v2=http_feeds.receive,
         validate=validate,
         fresh_key=lambda: secrets.token_urlsafe(18),
+        feeds=DeskControl(desk, names, clock, http_feeds.state),
     )
+
+
+def _custom(settings: Settings, feed: str) -> Feed:
+    return settings.feeds.get(feed) or Feed(feed, zone=settings.facility.zone)
 
 
 def open_tokens(settings: Settings) -> SqliteTokens:

@@ -5,33 +5,44 @@ Imports stand inside the functions, so that no process pays for another's librar
 
 from __future__ import annotations
 
+import os
+import secrets
 import signal
+import socket
 import sqlite3
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 import structlog
+
+from fhir_bridge.wiring.stores import stores_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from fhir_bridge.config import Settings
+    from fhir_bridge.feeds.outcome_watch import Outcomes
     from fhir_bridge.pipeline.apply import Fold
     from fhir_bridge.pipeline.outbox import Delivery
     from fhir_bridge.pipeline.ports import Draft, JournalReader
     from fhir_bridge.pipeline.state import State
-    from fhir_bridge.store.outbox import SqliteOutbox
-    from fhir_bridge.wiring.journal import WokenJournalReader
+    from fhir_bridge.store.outbox_sql import SqlOutbox
+    from fhir_bridge.wiring.sets import SetLibrary
 
 log = structlog.get_logger("processes")
 
 
 class SetsDoNotCheck(Exception):
     """The configured mappings or rules have errors, and no earlier ones are in force to go on with."""
+
+
+class StateAhead(Exception):
+    """The state was folded from more than the journal holds."""
 
 
 def clock() -> int:
@@ -49,26 +60,42 @@ def stop_on_signals() -> threading.Event:
 
 def wire(settings: Settings, ready: Callable[[str], None]) -> None:
     """The journal's one writer, its socket, and the MLLP listeners. Puts the configured sets in force first."""
+    from fhir_bridge.feeds.desk import Desk
     from fhir_bridge.feeds.wire_process import run_wire
-    from fhir_bridge.store.journal_socket import JournalServer
-    from fhir_bridge.store.journal_sqlite import SqliteJournal
 
+    stores = stores_of(settings)
+    stores.prepare()
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as beside:  # the compiler's memory goes with it
         drafts = beside.submit(_activations, settings, clock()).result()
-    journal = SqliteJournal(settings.journal_file)
+    journal, server = stores.own_journal()
     for draft in drafts:
         journal.append(draft)
-    server = JournalServer(journal, settings.journal_socket)
-    run_wire(journal, server, settings.mllp, clock=clock, ready=ready)
+    run_wire(
+        journal,
+        server,
+        settings.mllp,
+        clock=clock,
+        ready=ready,
+        outcomes=_outcomes(settings),
+        desk=Desk(settings.var),
+    )
+
+
+def _outcomes(settings: Settings) -> Outcomes | None:
+    """How entries ended, where a feed waits for that."""
+    from fhir_bridge.feeds.feed import AckMode
+
+    if any(address.feed.ack is AckMode.ON_APPLIED for address in settings.mllp):
+        return stores_of(settings).queries().outcomes
+    return None
 
 
 def _activations(settings: Settings, now: int) -> list[Draft]:
     """The entries that put the configured sets in force. Raises SetsDoNotCheck where there is nothing to go on with."""
     from fhir_bridge.gateway.ports import StoreUnavailable
-    from fhir_bridge.store.queries import SqliteQueries
     from fhir_bridge.wiring.sets import SET_KINDS, activation_drafts
 
-    queries = SqliteQueries(settings.state_file)
+    queries = stores_of(settings).queries()
     try:
         active = queries.active_sets()
     except StoreUnavailable:
@@ -83,34 +110,70 @@ def _activations(settings: Settings, now: int) -> list[Draft]:
 
 
 def worker(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Applies the journal to the state."""
+    """Applies the journal to the state: alone on SQLite, as one of any number on PostgreSQL."""
+    stop = stop_on_signals()
+    if settings.database.url is not None:
+        _work_among_others(settings, settings.database.url, ready, stop)
+    else:
+        _work_alone(settings, ready, stop)
+
+
+def _work_alone(settings: Settings, ready: Callable[[str], None], stop: threading.Event) -> None:
     from fhir_bridge.pipeline.worker import Worker
     from fhir_bridge.store.state import SqliteState
 
-    stop = stop_on_signals()
     state = SqliteState(settings.state_file)
-    journal = _reader(settings)
+    journal = stores_of(settings).reader()
+    if (applied := state.cursor()) > (head := journal.head()):
+        # Entries up to there would be acknowledged and never applied.
+        raise StateAhead(
+            f"state.db is ahead of journal.db ({applied} > {head}): the journal is new, or an older copy. Put the "
+            "right one back, or remove state.db to fold this one"
+        )
     fold = _fold(settings, state, journal)
     ready("")
     Worker(journal, state, fold, (sqlite3.Error, OSError)).run(stop)
     state.close()
 
 
-def _reader(settings: Settings) -> WokenJournalReader:
-    from fhir_bridge.wiring.journal import WokenJournalReader
+def _work_among_others(settings: Settings, url: str, ready: Callable[[str], None], stop: threading.Event) -> None:
+    from fhir_bridge.pipeline.partitions import PartitionWorker
+    from fhir_bridge.store.postgres.connection import TROUBLE
+    from fhir_bridge.store.postgres.journal_reader import PostgresJournalReader
+    from fhir_bridge.store.postgres.partitions import PostgresPartitions
+    from fhir_bridge.store.postgres.state_shared import SharedPostgresState
 
-    return WokenJournalReader(settings.journal_file, settings.journal_socket)
+    state, journal = SharedPostgresState(url), PostgresJournalReader(url)
+    partitions = PostgresPartitions(url, f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
+    sets = _sets(settings, state, journal)
+    fold = _fold_with(sets, state, journal, alone=False)
+    ready("")
+    refresh = partial(_restore, sets, state, journal)
+    PartitionWorker(journal, state, fold, partitions, TROUBLE, refresh).run(stop)
+    state.close()
+
+
+def _restore(sets: SetLibrary, state: State, journal: JournalReader) -> None:
+    sets.restore(state.active_sets(), journal)
+
+
+def _sets(settings: Settings, state: State, journal: JournalReader) -> SetLibrary:
+    from fhir_bridge.wiring.sets import SetLibrary
+
+    sets = SetLibrary(settings.var, stores_of(settings).namespace())
+    _restore(sets, state, journal)
+    return sets
 
 
 def _fold(settings: Settings, state: State, journal: JournalReader) -> Fold:
+    return _fold_with(_sets(settings, state, journal), state, journal)
+
+
+def _fold_with(sets: SetLibrary, state: State, journal: JournalReader, *, alone: bool = True) -> Fold:
     from adapters.fhir.validation import validate
     from fhir_bridge.pipeline.apply import Fold
-    from fhir_bridge.wiring.installation import namespace
-    from fhir_bridge.wiring.sets import SetLibrary
 
-    sets = SetLibrary(settings.var, namespace(settings.var))
-    sets.restore(state.active_sets(), journal)
-    return Fold(state, journal, sets, lambda resource: [(i.path, i.message) for i in validate(resource)])
+    return Fold(state, journal, sets, lambda resource: [(i.path, i.message) for i in validate(resource)], alone=alone)
 
 
 def fold_into(
@@ -129,6 +192,9 @@ def fold_into(
 
 def web(settings: Settings, ready: Callable[[str], None]) -> None:
     """The gateway over HTTP: granian serving the Flask application."""
+    # What the thread below needs is imported before the worker is forked: a fork amid an import never ends it.
+    import urllib.request  # noqa: F401
+
     from granian import Granian
     from granian.constants import Interfaces
 
@@ -175,13 +241,10 @@ def deliver(settings: Settings, ready: Callable[[str], None]) -> None:
     from fhir_bridge.destinations.fhir_server import FhirServer
     from fhir_bridge.pipeline.timers import Timers
     from fhir_bridge.pipeline.write_back import Ports, WriteBack
-    from fhir_bridge.store.journal_socket import JournalClient
-    from fhir_bridge.store.outbox import SqliteOutbox
 
     stop = stop_on_signals()
-    journal = JournalClient(settings.journal_socket)
-    outbox = SqliteOutbox(settings.state_file)
-    reader = _reader(settings)
+    stores = stores_of(settings)
+    journal, outbox, reader = stores.appender(), stores.outbox(), stores.reader()
     ports = Ports(
         journal=journal,
         head=reader.head,
@@ -201,7 +264,7 @@ def deliver(settings: Settings, ready: Callable[[str], None]) -> None:
     journal.close()
 
 
-def interlock(outbox: SqliteOutbox, delivery: Delivery) -> str | None:
+def interlock(outbox: SqlOutbox, delivery: Delivery) -> str | None:
     """Why a delivery must not go now, or None: asked of the record as it is at this moment (I9)."""
     from fhir_bridge.record import project
     from fhir_bridge.tasks import interlock as rules

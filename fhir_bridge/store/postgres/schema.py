@@ -14,6 +14,8 @@ from fhir_bridge.store.postgres.connection import connect
 from fhir_bridge.store.state import NewerSchema
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import psycopg
 
 HEAD = "0001"
@@ -64,6 +66,17 @@ def revision(connection: psycopg.Connection[Any]) -> str | None:
     ).fetchone()
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if there else None
     return str(row[0]) if row else None
+
+
+def installation(url: str, name: str, first: Callable[[], str]) -> str:
+    """A value that all nodes of an installation share; the first node that asks makes it."""
+    with connect(url, application="fhir-bridge start") as connection:
+        found = connection.execute("SELECT value FROM installation WHERE name = %s", (name,)).fetchone()
+        if found is None:
+            sql = "INSERT INTO installation VALUES (%s, %s) ON CONFLICT (name) DO NOTHING"
+            connection.execute(sql, (name, first()))
+            found = connection.execute("SELECT value FROM installation WHERE name = %s", (name,)).fetchone()
+        return str(found[0]) if found else ""
 
 
 def text(name: str) -> str:
