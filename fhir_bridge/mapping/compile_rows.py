@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fhir_bridge.mapping import plan
 from fhir_bridge.mapping.check_rows import writes_of
 from fhir_bridge.mapping.compile_code import Module, Raw, Target
-from fhir_bridge.mapping.compile_values import ValueWriter, reads_of
+from fhir_bridge.mapping.compile_values import ValueWriter, addresses_of, reads_of
 from fhir_bridge.mapping.nodes import Address, python_name
 
 if TYPE_CHECKING:
@@ -134,11 +134,35 @@ class _MapWriter(ValueWriter):
             with self._guarded(branch):
                 self._slot_once(branch, target, name, register)
             return
+        if self._slot_at_once(branch, target, name, register, number):
+            return
         with self.each(number, target, register) as variable:
             writes = [write for member in branch.members for write in writes_of(member)]
             addresses = [a for write in writes for a in reads_of(write) if self.own(a) and a.field == number]
             self.split(variable, f"{variable}.split(COMP)", addresses)
             self._slot_once(branch, target, name, register)
+
+    def _slot_at_once(self, branch: plan.Branch, target: Target, name: str, register: str, number: int) -> bool:
+        """In plain code, a slot that takes all from one repeating field is a function of a repetition: remembered."""
+        writes = [write for member in branch.members for write in writes_of(member)]
+        addresses = [address for write in writes for address in reads_of(write)]
+        for write in writes:
+            addresses += [a for a in (*addresses_of(write.key), *write.row.display) if a.field]
+        uses_segment = any(self.module.maps[write.using].is_segment for write in writes if write.key)
+        if self.module.traced or uses_segment or branch.needs:
+            return False
+        if any(not self.own(a) or a.field != number or a.repetition for a in addresses):
+            return False
+        inner = _MapWriter(self.module, self.map, self.map.branch.type)
+        inner.frame.loops[number] = "x"
+        inner.add("o = {}")
+        inner.split("x", "x.split(COMP)", addresses)
+        inner._existing(branch, Target("o", "p", deletes=False))
+        inner.add("return o")
+        function = self.module.name("S")
+        self.beside += [*inner.beside, f"def {function}(x):\n" + "\n".join(inner.lines) + "\n"]
+        self._take_all(target, name, register, number, self.module.constants.bind("M", "memo", "all", function, "COMP"))
+        return True
 
     def _slot_once(self, branch: plan.Branch, target: Target, name: str, register: str) -> None:
         inner = Target(self.variable("o"), self.variable("p"), register, target.deletes)
@@ -226,14 +250,18 @@ class _MapWriter(ValueWriter):
         if not convert.endswith("(x)") or not convert.startswith("M"):
             return False
         memory = self.module.constants.bind("M", "memo", "all", convert[:-3], "COMP")
-        number, variable = row.source[0].field, self.variable("x")
+        self._take_all(target, name, target.register or name, row.source[0].field, memory)
+        return True
+
+    def _take_all(self, target: Target, name: str, register: str, number: int, memory: str) -> None:
+        """Puts the values of all repetitions of a field at the end of a list."""
+        variable = self.variable("x")
         with self.block(f"if ({variable} := f[{number}]):"):
             if target.deletes:
                 with self.block(f"if {variable} == NULL:"):
-                    self.add(f"d.append({self.module.constants.text(target.register or name)})")
+                    self.add(f"d.append({self.module.constants.text(register)})")
             with self.block(f"if (v := {memory}({variable})):"):
                 self.add(f'{target.name}["{name}"] = {target.name}["{name}"] + v if "{name}" in {target.name} else v')
-        return True
 
     def _loops(self, write: plan.Write) -> bool:
         """Whether a row with [] takes every repetition of a field of this segment."""

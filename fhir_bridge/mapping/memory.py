@@ -99,7 +99,7 @@ class Memory:
             found = known.get(key)
             if found is None:
                 found = learn(key, segment, segments)
-            else:
+            elif found[2]:
                 made.extend(found[2])
             said = loads(found[0])
             if len(draft.resource) == BARE:

@@ -30,6 +30,7 @@ _INTEGER = re.compile(r"[+-]?\d{1,10}(?:\.0*)?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(?:\d{1,18}(?:\.\d*)?|\.\d+)", re.ASCII)
 _OID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*))+", re.ASCII)
 _WHOLE_SECONDS = len("YYYY-MM-DDTHH:MM:SS")
+_WITH_OFFSET = len("YYYY-MM-DDTHH:MM:SS+HH:MM")
 _TO_THE_SECOND = len("YYYYMMDDHHMMSS")
 _MAX_OFFSET = 14 * 60
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
@@ -50,16 +51,14 @@ def read_datetime(text: str, zone: tzinfo) -> str:
 
     Hours alone become the day; seconds are zero beside minutes, as R4 wants. Fractions stay. Raises Unreadable.
     """
-    hour: str | None
-    minute: str | None
-    fraction, offset = None, None
-    if len(text) == _TO_THE_SECOND and text.isdecimal() and text.isascii():  # by far the most
-        year, month, day, hour, minute, second = text[:4], text[4:6], text[6:8], text[8:10], text[10:12], text[12:]
-    else:
-        match = _DTM.fullmatch(text)
-        if match is None:
-            raise Unreadable
-        year, month, day, hour, minute, second, fraction, offset = match.groups()
+    if len(text) == _TO_THE_SECOND and text.isdecimal() and text.isascii() and text[8:10] != "24":
+        value = _to_the_second(text, zone)  # by far the most
+        if len(value) == _WITH_OFFSET:
+            return value
+    match = _DTM.fullmatch(text)
+    if match is None:
+        raise Unreadable
+    year, month, day, hour, minute, second, fraction, offset = match.groups()
     if hour is None:
         _check_date(year, month, day)
         return "-".join(part for part in (year, month, day) if part)
@@ -71,6 +70,13 @@ def read_datetime(text: str, zone: tzinfo) -> str:
         return f"{year}-{month}-{day}"
     fraction = f".{fraction}" if fraction else ""
     return f"{year}-{month}-{day}T{hour}:{minute}:{second or '00'}{fraction}{_offset(offset, at)}"
+
+
+def _to_the_second(text: str, zone: tzinfo) -> str:
+    try:
+        return datetime.fromisoformat(f"{text[:8]}T{text[8:]}").replace(tzinfo=zone).isoformat()
+    except ValueError:
+        raise Unreadable from None
 
 
 def read_instant(text: str, zone: tzinfo) -> str:
