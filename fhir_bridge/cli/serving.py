@@ -118,6 +118,7 @@ def _supervise(
     on_ready: Callable[[dict[str, str]], None],
     on_tick: Callable[[], None] = lambda: None,
 ) -> int:
+    configure_logs()
     try:
         lock = hold_folder(folder)
         Supervisor(children, on_ready=on_ready, on_tick=on_tick, keep=[lock]).run()

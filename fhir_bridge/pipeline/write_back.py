@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from fhir_bridge.pipeline.outbox import SECOND, Answer, Result, answer_draft, attempt_draft, back_off
+from fhir_bridge.pipeline.outbox import LONGEST_WAIT, SECOND, Answer, Result, answer_draft, attempt_draft, back_off
 from fhir_bridge.pipeline.ports import PARTITIONS, Draft, Instant, JournalFull
 
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ class Ports:
     interlock: Callable[[Delivery], str | None]
     check: Callable[[dict[str, Any]], dict[str, Any] | None]
     clock: Callable[[], Instant]
+
+
+def _is_ahead(moment: Instant, now: Instant, longest: Instant) -> bool:
+    """Whether to wait for a moment; not for one so far ahead that the clock must have been set back since."""
+    return now < moment <= now + longest
 
 
 def _threads(destination: str) -> Executor:
@@ -116,12 +121,12 @@ class WriteBack:
         for destination in self._executors:
             if (free := self._free(destination)) > 0:
                 yield from outbox.due(destination, now, free + WORKERS)
-        if now < self._look_at_held:
+        if _is_ahead(self._look_at_held, now, SECOND):
             return
         self._look_at_held = now + SECOND
         held = {d.id: d for d in outbox.held() if d.destination in self._executors}
         self._asked = {i: asked for i, asked in self._asked.items() if i in held}
-        yield from (d for d in held.values() if self._asked.get(d.id, (0, 0))[1] <= now)
+        yield from (d for d in held.values() if not _is_ahead(self._asked.get(d.id, (0, 0))[1], now, LONGEST_WAIT))
 
     def _running(self) -> list[Delivery]:
         return list(self._in_flight.values())

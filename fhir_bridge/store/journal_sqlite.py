@@ -37,6 +37,10 @@ class JournalOwned(Exception):
     """Another process owns this journal; only one may append to the file."""
 
 
+class JournalGone(sqlite3.OperationalError):
+    """The journal's file is not where it was: what went into the open one would be gone with this process."""
+
+
 class SqliteJournal(GroupingWriter):
     """The owner of a journal file: the one writer (JournalWriter).
 
@@ -50,6 +54,7 @@ class SqliteJournal(GroupingWriter):
         self.path = path
         self._busy_timeout = busy_timeout
         self._owned = _own(path)
+        self._files = _identities(path)  # of the database, and once it is open of its log
         try:
             self._database: sqlite3.Connection | None = self._open()
         except BaseException:
@@ -75,11 +80,18 @@ class SqliteJournal(GroupingWriter):
 
     def _commit(self, drafts: Sequence[Draft]) -> list[Receipt]:
         if self._database is None:
+            self._see_in_place(self._files[:1])
             self._database = self._open()
         receipts = commit_group(self._database, drafts, self._head)
+        self._see_in_place(self._files)
         self._head += len(receipts)
         self._recovered()
         return receipts
+
+    def _see_in_place(self, files: tuple[tuple[int, int], ...]) -> None:
+        """Raise JournalGone unless these are still the files: an unlinked one takes commits and syncs all the same."""
+        if _identities(self.path)[: len(files)] != files:
+            raise JournalGone("the journal's file was moved, removed or replaced")
 
     def _release(self) -> None:
         self._drop_connection()
@@ -98,6 +110,7 @@ class SqliteJournal(GroupingWriter):
         try:
             _prepare(database)
             self._head = _head(database)
+            self._files = _identities(self.path)
         except BaseException:
             database.close()
             raise
@@ -107,6 +120,18 @@ class SqliteJournal(GroupingWriter):
 def _code(error: sqlite3.Error) -> str:
     """SQLite's own name of an error; the module's for one that never got to SQLite."""
     return getattr(error, "sqlite_errorname", type(error).__name__)
+
+
+def _identities(path: Path) -> tuple[tuple[int, int], ...]:
+    """What the file system knows the database and its log by; shorter where one is not there."""
+    found = []
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        try:
+            status = file.stat()
+        except OSError:
+            break
+        found.append((status.st_dev, status.st_ino))
+    return tuple(found)
 
 
 def _own(path: Path) -> int:

@@ -29,7 +29,17 @@ def namespace(var: Path) -> uuid.UUID:
             pass
         finally:
             fresh.unlink()
+        _sync_names(var)
     return uuid.UUID(file.read_text(encoding="ascii").strip())
+
+
+def _sync_names(folder: Path) -> None:
+    """A new name is on the disk once its folder is; ids that a power cut makes us forget would be made differently."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def packaged_mappings() -> Path:

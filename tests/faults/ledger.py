@@ -39,7 +39,12 @@ class Ledger:
         folder.mkdir(parents=True, exist_ok=True)
         name = "".join(c if c.isalnum() else "-" for c in self.test).strip("-")
         self.ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        (folder / f"{name}.json").write_bytes(orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2) + b"\n")
+        (folder / f"{name}.json").write_bytes(
+            orjson.dumps(
+                {**asdict(self), "faults": dict(self.faults)}, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+            )
+            + b"\n"
+        )
 
     def judge(self) -> None:
         """Fail where anything was lost or doubled."""

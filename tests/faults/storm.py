@@ -49,8 +49,8 @@ class Load:
                 control_id = event.payload.split(b"|", 10)[9].decode()
                 lane = sum(event.payload.split(b"\rPID|", 1)[-1].split(b"|", 3)[2]) % SENDERS
                 self._lanes[lane].append((control_id, event.payload))
-        self._threads = [threading.Thread(target=self._send, args=(lane,)) for lane in self._lanes]
-        self._threads.append(threading.Thread(target=self._work))
+        self._threads = [threading.Thread(target=self._send, args=(lane,), daemon=True) for lane in self._lanes]
+        self._threads.append(threading.Thread(target=self._work, daemon=True))
 
     @property
     def control_ids(self) -> list[str]:

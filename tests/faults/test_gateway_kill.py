@@ -71,11 +71,11 @@ def kills_at_points(tmp_path, ledger, seed: int, patients: int, times: int) -> N
 
 
 def test_kills_under_load_lose_nothing_and_double_nothing(tmp_path, ledger):
-    storm(tmp_path, ledger, seed=11, rounds=5, patients=40)
+    storm(tmp_path, ledger, seed=11, rounds=4, patients=20)
 
 
 def test_kills_at_each_point_lose_nothing_and_double_nothing(tmp_path, ledger):
-    kills_at_points(tmp_path, ledger, seed=12, patients=60, times=1)
+    kills_at_points(tmp_path, ledger, seed=12, patients=30, times=1)
 
 
 @pytest.mark.soak

@@ -7,71 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
-import subprocess
-import sys
 from collections import Counter
 
 from adapters.hl7v2.ack import read_ack
 from adapters.hl7v2.load import load
 from fhir_bridge.store.journal_sqlite import SqliteJournalReader
+from tests.faults.wire_alone import Wire, message
 
-WIRE = """
-import pathlib, sys, time
-from fhir_bridge.feeds.feed import Feed, MllpAddress
-from fhir_bridge.feeds.wire_process import run_wire
-from fhir_bridge.store.journal_socket import JournalServer
-from fhir_bridge.store.journal_sqlite import SqliteJournal
-
-var, port = pathlib.Path(sys.argv[1]), int(sys.argv[2])
-journal = SqliteJournal(var / "journal.db")
-run_wire(
-    journal, JournalServer(journal, var / "journal.sock"), [MllpAddress(Feed("lgh"), "127.0.0.1", port)],
-    clock=lambda: time.time_ns() // 1000, ready=lambda text: print(text, flush=True),
-)
-"""
-ROUNDS = 8
+ROUNDS = 6
 SENDERS = 12
 SEED = 20260105
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def message(control_id: str, patient: int) -> bytes:
-    return (
-        f"MSH|^~\\&|EPIC|LGH|FB|LGHPR|20260105120000-0500||ADT^A08^ADT_A01|{control_id}|P|2.5.1\r"
-        f"EVN|A08|20260105120000-0500\rPID|1||{patient}^^^LGH^MR||ARBOR^JUNE||19570301|F\r"
-        f"PV1|1|I|3W^301^A^LGH\rNTE|1||{'x' * (patient * 37 % 1500)}\r"
-    ).encode()
-
-
-class Wire:
-    """The wire process, which is killed and started again on the same folder and port."""
-
-    def __init__(self, folder):
-        self.command = [sys.executable, "-c", WIRE, folder, str(free_port())]
-        self.port = int(self.command[-1])
-
-    def start(self):
-        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout.readline().strip() == f"lgh=127.0.0.1:{self.port}"
-
-    def kill(self):
-        self.process.kill()
-        self.end()
-
-    def stop(self):
-        self.process.terminate()
-        self.end()
-        assert self.process.returncode == 0
-
-    def end(self):
-        self.process.wait(10)
-        self.process.stdout.close()
 
 
 async def send_under_fire(wire: Wire, sent: dict[str, bytes]) -> list[tuple[str, str, str]]:

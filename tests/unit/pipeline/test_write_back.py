@@ -165,6 +165,19 @@ def test_a_held_delivery_is_released_and_sent_when_it_clears():
     assert gateway.memory.results("d1") == ["held in-house", "released", "attempt", "delivered"]
 
 
+def test_a_held_delivery_is_asked_again_although_the_clock_was_set_back():
+    gateway = Gateway()
+    gateway.memory.add("d1")
+    gateway.reason = "in-house"
+    gateway.round()
+    gateway.reason = None
+    gateway.clock.forward(-86_400)
+    gateway.round()
+    gateway.clock.forward(86_400)
+    gateway.round()
+    assert gateway.memory.results("d1") == ["held in-house", "released", "attempt", "delivered"]
+
+
 def test_it_is_asked_once_more_between_release_and_send():
     gateway = Gateway()
     gateway.memory.add("d1")

@@ -1,0 +1,117 @@
+"""A running gateway whose machine fails it: frozen processes, locked and full storage, wrong clocks, missing files."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from adapters.hl7v2.ack import read_ack
+from adapters.hl7v2.errors import Hl7Error
+from adapters.hl7v2.sender import Sender
+from fhir_bridge.store.journal_sqlite import SqliteJournalReader
+from tests.faults.storm import Load, account
+from tests.faults.trouble import troubles
+from tests.faults.wire_alone import Wire, message
+from tests.gateway_process import Endpoint, Gateway, until
+
+INSIDE = Path(__file__).with_name("inside")
+
+
+def troubled(tmp_path, ledger, seed: int, patients: int, times: int, longest: float) -> None:
+    """Each trouble in turn, in a random order, under load by senders that do not wait long."""
+    rng = random.Random(seed)
+    faults = tmp_path / "faults"
+    faults.mkdir()
+    environment = {"PYTHONPATH": str(INSIDE), "FAULT_FOLDER": str(faults)}
+    with closing(Endpoint(tmp_path / "ehr.log")) as ehr, Gateway(tmp_path, ehr, environment=environment) as gateway:
+        load = Load(gateway, seed, patients, pause=0.02, time_out=0.5)
+        load.start()
+        named = list(troubles(faults).items()) * times
+        rng.shuffle(named)
+        for name, trouble in named:
+            time.sleep(rng.uniform(0.0, 0.3))
+            trouble(gateway, rng.uniform(0.6, longest), rng)
+            ledger.faults[name] += 1
+        load.join()
+        account(gateway, ehr, load, ledger)
+
+
+def test_a_gateway_lives_through_the_troubles_of_its_machine(tmp_path, ledger):
+    troubled(tmp_path, ledger, seed=31, patients=25, times=1, longest=0.8)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_gateway_lives_through_many_troubles_of_its_machine(tmp_path, ledger, seed):
+    troubled(tmp_path, ledger, seed=5000 + seed, patients=400, times=4, longest=6.0)
+
+
+def answer(port: int, raw: bytes, time_out: float = 1.0) -> str:
+    """The code of the acknowledgement, or nothing when none came."""
+    sender = Sender("127.0.0.1", port, timeout=time_out)
+    try:
+        return read_ack(sender.send(raw)).code
+    except Hl7Error:
+        return ""
+    finally:
+        sender.close()
+
+
+@pytest.fixture
+def wire(tmp_path):
+    one = Wire(tmp_path)
+    one.start()
+    yield one
+    one.kill()
+
+
+def test_nothing_is_acknowledged_while_the_journals_file_is_gone(tmp_path, wire):
+    """An unlinked file takes commits and syncs as if nothing were wrong, and is gone when its process goes."""
+    assert answer(wire.port, message("A1", 1)) == "AA"
+    (tmp_path / "journal.db").rename(tmp_path / "away")
+    assert answer(wire.port, message("A2", 2)) == ""
+    assert not (tmp_path / "journal.db").exists(), "a new journal is not begun in its place"
+    (tmp_path / "away").rename(tmp_path / "journal.db")
+    assert until(lambda: answer(wire.port, message("A3", 3))) == "AA"
+
+
+def test_what_is_acknowledged_after_the_journals_log_was_removed_is_stored(tmp_path, wire):
+    assert answer(wire.port, message("A1", 1)) == "AA"
+    (tmp_path / "journal.db-wal").unlink()
+    assert until(lambda: answer(wire.port, message("A2", 2))) == "AA"
+    wire.kill()
+    wire.start()
+    with closing(SqliteJournalReader(tmp_path / "journal.db")) as journal:
+        assert {entry.key for entry in journal.read(0, 10)} == {"A1", "A2"}
+
+
+def test_a_state_that_is_lost_is_folded_again(tmp_path, ledger):
+    with closing(Endpoint(tmp_path / "ehr.log")) as ehr, Gateway(tmp_path, ehr) as gateway:
+        load = Load(gateway, 33, 8)
+        load.start()
+        until(lambda: load.finished)
+        load.join()
+        until(gateway.settled)
+        gateway.stop()
+        for file in gateway.var.glob("state.db*"):
+            file.unlink()
+        gateway.start()
+        account(gateway, ehr, load, ledger)
+
+
+def test_a_journal_older_than_its_state_is_refused(tmp_path):
+    """A journal that was put back from a copy would be appended to where the state does not look."""
+    with Gateway(tmp_path) as gateway:
+        assert answer(gateway.mllp, message("A1", 1)) == "AA"
+        until(gateway.settled)
+        gateway.stop()
+        for file in gateway.var.glob("journal.db*"):
+            file.unlink()
+        with pytest.raises(AssertionError, match="ended before it was ready"):
+            gateway.start()
+        assert "state.db is ahead of journal.db" in (tmp_path / "serve.log").read_text("utf-8")
