@@ -12,7 +12,7 @@ import orjson
 from apiflask import APIBlueprint
 from flask import request
 
-from fhir_bridge.gateway.answers import FHIR, JSON, answer
+from fhir_bridge.gateway.answers import FHIR, JSON, answer, etag
 from fhir_bridge.gateway.faults import ISSUE_TYPES, Fault, Place, information, unavailable
 from fhir_bridge.gateway.rights import caller, ports
 from fhir_bridge.gateway.submit import Pending, outcome_url, settle, submit
@@ -77,9 +77,10 @@ def _push(method: str, resource_type: str, resource_id: str | None) -> Response:
         result = settle(seq)
     except Pending:
         return _told(202, f"Stored as entry {seq}.", {"Content-Location": outcome_url(seq), "Retry-After": "1"})
-    created = bool(result.get("id")) and method == "POST"
-    headers = {"Location": f"/fhir/{resource_type}/{result['id']}"} if result.get("id") else {}
-    return _told(201 if created else 200, f"Applied as entry {seq}.", headers)
+    headers = {}
+    if result.get("id"):
+        headers = {"Location": f"/fhir/{resource_type}/{result['id']}", "ETag": "W/" + etag(result["version"])}
+    return _told(201 if result.get("created") else 200, f"Applied as entry {seq}.", headers)
 
 
 def _told(status: int, text: str, headers: dict[str, str]) -> Response:

@@ -65,7 +65,8 @@ def read(resource_type: str, resource_id: str) -> Response:
         raise _unknown()
     if resource_type == "Patient":
         resource = _merged(resource, shown.id)
-    return answer(leave(shown.decision, resource), content_type=FHIR)
+    headers = {"ETag": "W/" + etag(row["doc"].get("version", 0))}
+    return answer(leave(shown.decision, resource), headers=headers, content_type=FHIR)
 
 
 def _merged(resource: dict[str, Any], root: str) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
 from fhir_bridge.pipeline.ports import Entry, Kind, Outcome
 from fhir_bridge.pipeline.reconcile import Directory, Frame, reconcile
 from fhir_bridge.pipeline.state import Ended
-from fhir_bridge.record import project
 from fhir_bridge.record.clocks import stamp
 from fhir_bridge.record.identity import MergeCycle
 from fhir_bridge.tasks.rules import RuleFailed
@@ -27,15 +26,21 @@ if TYPE_CHECKING:
     from fhir_bridge.pipeline.state import State
     from fhir_bridge.pipeline.translate import Sets, SetsInForce
     from fhir_bridge.record.assertion import Translation
+    from fhir_bridge.record.merge import Doc
 
 GATEWAY = "gateway"
 """The source of what was said to this installation itself, by its people."""
 
 
+SENDERS_ID = "urn:fhir-bridge:id-of:"
+"""identifier.system, with a source behind it, of the ids that a sender of FHIR has for its resources."""
+
+
 class Fold:
     """Applies entries to a state. `journal` is only read for entries that a retry cites.
 
-    `alone` says that nobody else writes this state meanwhile, so that what was written last may be remembered.
+    `about` is the patient of the entry under way, once it is known. `alone` says that nobody else writes this state
+    meanwhile, so that what was written last may be remembered.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class Fold:
     ) -> None:
         self.state, self.journal, self.sets, self.validate = state, journal, sets, validate
         self._directory = Directory(Directory.LIMIT if alone else 0)
+        self.about: str | None = None
         self._kinds: dict[Kind, Callable[[Entry, Frame], Ended]] = {
             Kind.HL7V2: self._hl7v2,
             Kind.FHIR: self._fhir,
@@ -59,6 +65,7 @@ class Fold:
             kind, digest = self.sets.activate(entry.body)
             self.state.activate(kind, digest, entry.seq)
             return Ended(Outcome.APPLIED)
+        self.about = None
         if entry.conflicting and entry.kind in (Kind.COMMAND, Kind.FHIR):
             raise Refused(422, "idempotency-key-reused", "This key came before with another request", "Idempotency-Key")
         frame = Frame(
@@ -94,7 +101,7 @@ class Fold:
 
     def _assert(self, entry: Entry, frame: Frame, translation: Translation) -> Ended:
         """Steps 3 and 4 for what an entry asserts."""
-        patient = translate.patient_or_poison(translation)
+        patient = self.about = translate.patient_or_poison(translation)
         frame.source = self._sets.feed(entry.feed).source
         frame.stamp = stamp(translation.recorded, entry.received_at, entry.seq)
         frame.occurred = translation.occurred
@@ -114,16 +121,32 @@ class Fold:
         if echo:
             ended = deliveries.echo(frame, echo, f"Communication/{body['resource'].get('id', '')}")
             return Ended(ended.outcome, patient=ended.patient, result={"status": 200, "body": {}})
-        frame.whole = True
-        translation = translate.fhir(body, self._sets)
-        known = self.state.part(translation.assertions[0].resource["id"])
+        frame.whole = body["method"] == "PUT"
+        alias = f"{SENDERS_ID}{self._sets.feed(entry.feed).source}"
+        translation = translate.fhir(body, self._sets, lambda kind, sent: self._find(alias, kind, sent))
+        resource = translation.assertions[0].resource
+        known = self.state.part(resource["id"])
+        _check_version(body.get("if_match"), known)
         ended = self._assert(entry, frame, translation)
-        touched = frame.touched.docs[translation.assertions[0].resource["id"]]
-        result = {"status": 200 if known else 201, "body": project.resource(touched, frame.precedence)}
-        return Ended(ended.outcome, patient=ended.patient, result=result)
+        sent_id = body["resource"].get("id")
+        if sent_id:
+            self.state.put_identifiers(resource["id"], resource["resourceType"], [(alias, sent_id)])
+        version = frame.touched.docs[resource["id"]].get("version", 0)
+        told = {"id": resource["id"], "created": known is None, "version": version}
+        return Ended(
+            ended.outcome, patient=ended.patient, result={"status": 201 if known is None else 200, "body": told}
+        )
+
+    def _find(self, alias: str, kind: str, sent_id: str) -> str | None:
+        """The id here of what a sender calls by its own id, or by ours."""
+        part = self.state.part(sent_id)
+        if part is not None and part["type"] == kind:
+            return sent_id
+        return self.state.identified(alias, sent_id, kind)
 
     def _command(self, entry: Entry, frame: Frame) -> Ended:
         body = orjson.loads(entry.body)
+        self.about = body.get("patient") or None
         try:
             return commands.apply(frame, body, self._sets.force, self.validate, self._sets.destination)
         except RuleFailed as failed:
@@ -147,7 +170,7 @@ class Fold:
         if cited is None or known is None or known[0] != Outcome.PARKED:
             raise Refused(409, "not-parked", "Only a parked entry can be retried or dropped", "seq")
         if body.get("drop"):
-            ended = Ended(Outcome.IGNORED, "dropped", body["drop"], known[1])
+            ended = Ended(Outcome.IGNORED, "dropped", patient=known[1], result={"reason": body["drop"]})
         else:
             try:
                 ended = self._kinds[cited.kind](cited, frame)
@@ -157,6 +180,15 @@ class Fold:
                 raise Refused(422, reason.code, "The entry still cannot be applied", reason.location) from reason
         self.state.end_again(cited.seq, cited.feed, cited.kind, self._sets.digest, ended)
         return Ended(Outcome.APPLIED, patient=ended.patient, result={"status": 200, "body": {"outcome": ended.outcome}})
+
+
+def _check_version(if_match: str | None, known: Doc | None) -> None:
+    """Refuse a write that was made on another version than the one that stands."""
+    if if_match is None or if_match.strip() == "*":
+        return
+    version = str((known or {}).get("version", 0))
+    if if_match.strip().removeprefix("W/").strip('"') != version:
+        raise Refused(412, "stale-version", "The resource has changed: read it again", "If-Match")
 
 
 def _own_delivery(resource: Mapping[str, Any]) -> str | None:

@@ -47,6 +47,8 @@ def apply(frame: Frame, body: Mapping[str, Any], force: InForce, validate: Valid
     if subject != "task" or action not in machine.ACTIONS:
         raise Refused(422, "unknown-command", "There is no such command", "command")
     row = _task(frame, body["target"], body.get("expect_version"))
+    if action == "complete":
+        _check_outcome(row, data, force)
     _move(row, action, data, who)
     row.version += 1
     oblige.note(row, frame, action, who, data.get("reason") or data.get("note"))
@@ -73,6 +75,15 @@ def overdue(frame: Frame, task_id: str) -> Ended:
     frame.state.put_task(row)
     frame.state.event(row.patient, row.due, frame.seq, "task.overdue", f"Task/{row.id}", {"rule": row.rule})
     return Ended(Outcome.APPLIED, patient=row.patient)
+
+
+def _check_outcome(row: TaskRow, data: Mapping[str, Any], force: InForce) -> None:
+    """Refuse an outcome that is none of its rule's."""
+    rule = force.rules.find(row.rule, row.scope_type)
+    outcome = data.get("outcome")
+    if rule is not None and rule.outcomes and outcome is not None and outcome not in rule.outcomes:
+        title = f"The outcome is one of {', '.join(rule.outcomes)}"
+        raise Refused(422, "unsuitable-outcome", title, "outcome", allowed=list(rule.outcomes))
 
 
 def _task(frame: Frame, task_id: str, expected: int | None) -> TaskRow:
@@ -163,7 +174,7 @@ def _write_back(
             created_at=frame.received_at,
             updated_at=frame.received_at,
             detail={"history": []},
-            resource=resource,
+            resource=catalogue.for_ehr(resource),
         )
     )
     _remember(frame, resource, row.patient)

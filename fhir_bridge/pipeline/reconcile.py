@@ -208,6 +208,8 @@ def _set_owner(frame: Frame, kind: str, resource: dict[str, Any]) -> str | None:
 def _store_part(frame: Frame, part_id: str, doc: Doc) -> None:
     state, kind = frame.state, doc["type"]
     changed = frame.touched.changed.get(part_id, set())
+    if changed:
+        doc["version"] = doc.get("version", 0) + 1
     if kind == "Patient":
         state.put_part(doc, part_id, None)
         if changed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
@@ -83,19 +83,22 @@ def hl7v2(entry: Entry, sets: Sets) -> Translation:
 ACCEPTED = frozenset({"Patient", "Appointment", "Communication"})
 
 
-def fhir(body: Mapping[str, Any], sets: Sets) -> Translation:
+Find: TypeAlias = "Callable[[str, str], str | None]"
+"""The id here of what a sender calls ``Patient``, ``77``; None where it is not known."""
+
+
+def fhir(body: Mapping[str, Any], sets: Sets, find: Find) -> Translation:
     """A pushed FHIR resource's assertions. It is found again by its business identifier, as HL7 v2's is."""
     resource = dict(body["resource"])
     kind = resource["resourceType"]
     if kind not in ACCEPTED:
         raise Ignored("fhir-type-not-taken", kind)
-    make: Callable[[str, str], str] = lambda k, key: str(uuid.uuid5(sets.force.namespace, f"{k}|{key}"))  # noqa: E731 - one expression
-    sent_id = resource.get("id") or body.get("id")
-    resource["id"], key = _identify(resource, sent_id, make)
-    _localise(resource, make)
+    resource["id"], key = _identify(resource, resource.get("id") or body.get("id"), sets.force.namespace, find)
+    _localise(resource, sets.force.namespace, find)
     patient = resource["id"] if kind == "Patient" else _patient_of(resource)
     if patient is None:
-        raise Refused(422, "no-patient", "The resource names no patient that can be found by id or identifier", kind)
+        title = "The resource names no patient that is known here by that id or identifier"
+        raise Refused(422, "no-patient", title, f"{kind}.subject")
     meta = resource.pop("meta", {})
     recorded = meta.get("lastUpdated")
     security = {k: v for k, v in meta.items() if k in ("security", "tag")}
@@ -104,15 +107,17 @@ def fhir(body: Mapping[str, Any], sets: Sets) -> Translation:
     return Translation(kind, recorded, None, [Assertion(resource, key)], (patient,))
 
 
-def _identify(resource: dict[str, Any], sent_id: str | None, make: Callable[[str, str], str]) -> tuple[str, str]:
+def _identify(resource: dict[str, Any], sent_id: str | None, namespace: uuid.UUID, find: Find) -> tuple[str, str]:
+    """The id and key of a resource: by its identifier, else by the id that its sender gave it."""
     kind = resource["resourceType"]
     for identifier in sorted(resource.get("identifier", ()), key=_medical_record_first):
         if identifier.get("system") and identifier.get("value"):
-            key = f"{identifier['system']}|{identifier['value']}"
-            return make(kind, key), f"{kind}|{key}"
+            key = f"{kind}|{identifier['system']}|{identifier['value']}"
+            return str(uuid.uuid5(namespace, key)), key
     if not sent_id:
         raise Refused(422, "no-identifier", "The resource has neither an identifier with a system nor an id", kind)
-    return make(kind, f"id|{sent_id}"), f"{kind}|id|{sent_id}"
+    key = f"{kind}|id|{sent_id}"
+    return find(kind, sent_id) or str(uuid.uuid5(namespace, key)), key
 
 
 def _medical_record_first(identifier: Mapping[str, Any]) -> bool:
@@ -120,18 +125,16 @@ def _medical_record_first(identifier: Mapping[str, Any]) -> bool:
     return not any(coding.get("code") == "MR" for coding in codings)
 
 
-def _localise(resource: dict[str, Any], make: Callable[[str, str], str]) -> None:
-    """Point references by identifier at the ids that those identifiers have here."""
+def _localise(resource: dict[str, Any], namespace: uuid.UUID, find: Find) -> None:
+    """Point references at the ids that things have here; one that leads nowhere here loses its literal reference."""
 
     def walk(value: Any) -> Any:
         if isinstance(value, list):
             return [walk(item) for item in value]
         if not isinstance(value, dict):
             return value
-        identifier = value.get("identifier")
-        if isinstance(identifier, dict) and "reference" not in value and _is_patient(value, identifier):
-            key = f"{identifier['system']}|{identifier['value']}"
-            return {**value, "reference": f"Patient/{make('Patient', key)}"}
+        if isinstance(value.get("reference"), str) or isinstance(value.get("identifier"), dict):
+            return _local(value, namespace, find)
         return {name: walk(inner) for name, inner in value.items()}
 
     for name in ("subject", "sender", "participant", "recipient", "encounter"):
@@ -139,9 +142,21 @@ def _localise(resource: dict[str, Any], make: Callable[[str, str], str]) -> None
             resource[name] = walk(resource[name])
 
 
-def _is_patient(reference: Mapping[str, Any], identifier: Mapping[str, Any]) -> bool:
-    named = reference.get("type", "Patient") == "Patient"
-    return named and bool(identifier.get("system")) and bool(identifier.get("value"))
+def _local(reference: dict[str, Any], namespace: uuid.UUID, find: Find) -> dict[str, Any]:
+    kind, _, sent_id = reference.get("reference", "").rpartition("/")
+    kind = kind.rpartition("/")[2]
+    found = find(kind, sent_id) if kind and sent_id else None
+    if found:
+        return {**reference, "reference": f"{kind}/{found}"}
+    identifier = reference.get("identifier", {})
+    named = reference.get("type") or kind or "Patient"
+    if named == "Patient" and identifier.get("system") and identifier.get("value"):
+        key = f"Patient|{identifier['system']}|{identifier['value']}"
+        return {**reference, "reference": f"Patient/{uuid.uuid5(namespace, key)}"}
+    if kind:
+        known = {name: value for name, value in reference.items() if name != "reference"}
+        return {"type": kind, **known, "display": reference.get("display") or f"{kind} of the sender"}
+    return reference
 
 
 def _patient_of(resource: Mapping[str, Any]) -> str | None:

@@ -88,6 +88,28 @@ def communication_for(
     return resource
 
 
+def for_ehr(communication: Mapping[str, Any]) -> dict[str, Any]:
+    """The Communication as it leaves: without our ids, which mean nothing at the EHR or, worse, something else.
+
+    What has a business identifier there is named by it; a diagnosis by its text.
+    """
+    resource = dict(communication)
+    for element in ("subject", "encounter"):
+        if element in resource:
+            resource[element] = _without_our_id(resource[element])
+    for element in ("recipient", "about"):
+        if element in resource:
+            named = (_without_our_id(reference) for reference in resource[element])
+            resource[element] = [reference for reference in named if reference.keys() & {"identifier", "display"}]
+            if not resource[element]:
+                del resource[element]
+    return resource
+
+
+def _without_our_id(reference: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in reference.items() if name != "reference"}
+
+
 def preferred_language(patient: Mapping[str, Any]) -> str:
     """The BCP 47 code of the patient's preferred language, '' where it is not known."""
     spoken = sorted(patient.get("communication", ()), key=lambda entry: entry.get("preferred") is not True)

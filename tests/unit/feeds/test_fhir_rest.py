@@ -41,10 +41,11 @@ def test_the_types_taken_are_the_folds_and_the_statements():
     ("method", "path", "status"), [("POST", "/fhir/Patient", 201), ("PUT", "/fhir/Patient/ehr-77", 200)]
 )
 def test_a_push_enters_the_journal_and_says_where_the_resource_is(world, method, path, status):
-    world.answers(status, {"resourceType": "Patient", "id": uid("grace")})
+    world.answers(status, {"id": uid("grace"), "created": status == 201, "version": 3})
     response = _send(world, method, path, PATIENT)
     assert (response.status_code, response.content_type) == (status, FHIR)
     assert response.headers["Location"] == f"/fhir/Patient/{uid('grace')}"
+    assert response.headers["ETag"] == 'W/"3"'
     assert validate(response.json) == []
     entry = world.journal.entries[0]
     assert (entry.kind, entry.feed, entry.type, entry.refused) == (Kind.FHIR, "lgh", "Patient", "")
