@@ -18,8 +18,9 @@ from apiflask import APIFlask, HTTPError
 from flask import Response, g, request
 
 from fhir_bridge.api import answers as api_answers
-from fhir_bridge.api import communications, deliveries, feeds, messages, openapi, patients, status, tasks
+from fhir_bridge.api import break_glass, communications, deliveries, feeds, messages, openapi, patients, status, tasks
 from fhir_bridge.feeds import fhir_rest, hl7v2_http
+from fhir_bridge.fhir import audit as fhir_audit
 from fhir_bridge.fhir import read as fhir_read
 from fhir_bridge.gateway import metrics, rights
 from fhir_bridge.gateway.answers import FHIR, PROBLEM, answer
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 LARGEST_BODY = 1 << 20
 BLUEPRINTS = (
     patients.blueprint,
+    break_glass.blueprint,
     tasks.blueprint,
     communications.blueprint,
     messages.blueprint,
@@ -43,6 +45,7 @@ BLUEPRINTS = (
     status.blueprint,
     feeds.blueprint,
     fhir_read.blueprint,
+    fhir_audit.blueprint,
     fhir_rest.blueprint,
     hl7v2_http.blueprint,
     pages.blueprint,

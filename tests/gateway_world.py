@@ -182,7 +182,8 @@ class World:
 
     def trail(self, patient: str) -> list[tuple[str, str, bool]]:
         """(principal, action, allowed) of each audit event about a patient."""
-        return [(event.principal, event.action, event.allowed) for event in self.audit.read(patient)]
+        events = self.audit.read(patient)
+        return [(event.principal, event.action, event.allowed) for event in events for _ in range(event.count)]
 
     def close(self) -> None:
         """Close every file."""

@@ -264,6 +264,32 @@ class ConcernOut(Schema):
     resource = FhirResource(required=True)
 
 
+class BrokenGlass(Schema):
+    """The patient is seen until then."""
+
+    patient = fields.String(required=True)
+    until = fields.DateTime(required=True)
+
+
+class BrokenGlassOut(Schema):
+    """Who broke the glass for whom, why, until when, and how often they looked."""
+
+    at = fields.DateTime(required=True)
+    until = fields.DateTime(required=True)
+    principal = fields.String(required=True)
+    role = fields.String(required=True)
+    patient = fields.Nested(Reference, required=True)
+    reason = fields.String(required=True)
+    looks = fields.Integer(required=True)
+
+
+class BrokenGlassPage(Schema):
+    """A page of the review list."""
+
+    items = _list(BrokenGlassOut)
+    next = _maybe()
+
+
 class PendingOut(Schema):
     """Stored; the outcome will be found at `location`."""
 

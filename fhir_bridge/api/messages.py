@@ -16,7 +16,7 @@ from fhir_bridge.api import answers, schemas, shapes
 from fhir_bridge.gateway import paging
 from fhir_bridge.gateway.answers import answer
 from fhir_bridge.gateway.faults import not_found
-from fhir_bridge.gateway.reading import roots_of, show
+from fhir_bridge.gateway.reading import audit_unknown, roots_of, show
 from fhir_bridge.gateway.rights import allowed, caller, ports
 from fhir_bridge.gateway.tally import MESSAGES
 from fhir_bridge.pipeline.ports import Kind, Outcome
@@ -125,6 +125,8 @@ def message(seq: int) -> Response:
         raise not_found("message")
     body = _message(entry, row)
     if action is Action.MESSAGE_RAW:
+        if row is None or row["patient"] is None:
+            audit_unknown(action)  # raw bytes tell of somebody, although the record does not know of whom
         body |= _inside(entry)
     return answer(body)
 

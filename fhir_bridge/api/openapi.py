@@ -64,7 +64,7 @@ def complete(app: APIFlask, spec: dict[str, Any]) -> dict[str, Any]:
             operation["security"] = [{SCHEME: []}]
             operation["x-right"] = str(right)
         _add_errors(path, method, operation, public=right == PUBLIC)
-        if method in ("post", "put") and path != "/hl7v2":
+        if method in ("post", "put") and path != "/hl7v2" and not path.endswith("/break-glass"):
             _add_parameter(operation, _IDEMPOTENCY)
         if method == "post" and path.startswith("/api/tasks/"):
             _add_parameter(operation, _IF_MATCH)

@@ -177,3 +177,10 @@ class Settle(Request):
 
     result = fields.String(required=True, validate=validate.OneOf(["delivered", "not-delivered", "abandoned"]))
     reason = text()
+
+
+class BreakGlass(Request):
+    """Why a restricted patient must be seen, and for how long."""
+
+    reason = fields.String(required=True, validate=validate.Length(min=10, max=1000))
+    minutes = fields.Integer(load_default=60, validate=validate.Range(min=1, max=480))

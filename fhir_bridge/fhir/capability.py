@@ -8,6 +8,13 @@ READ = ("Patient", "Encounter", "Appointment", "Communication", "Task", "Practit
 """Types that are read by id."""
 WRITTEN = ("Patient", "Appointment", "Communication")
 """Types that an EHR pushes, by POST or PUT."""
+AUDIT = {
+    "type": "AuditEvent",
+    "interaction": [{"code": "search-type"}],
+    "searchParam": [{"name": "patient", "type": "reference"}],
+    "documentation": "For privacy officers.",
+}
+"""The audit trail is searched, and nothing else."""
 DATE = "2026-11-23"
 """When this statement last changed."""
 
@@ -26,9 +33,9 @@ def statement(version: str) -> dict[str, Any]:
         "rest": [
             {
                 "mode": "server",
-                "documentation": "Reads by id, and writes that enter the journal; there is no search here yet.",
+                "documentation": "Reads by id, and writes that enter the journal; only AuditEvent is searched.",
                 "security": {"description": "A bearer token for each caller and feed."},
-                "resource": [_resource(name) for name in READ],
+                "resource": [*(_resource(name) for name in READ), AUDIT],
             }
         ],
     }

@@ -155,6 +155,20 @@ class Audit(Protocol):
         """Returns once the events are on disk. Raises StoreUnavailable."""
         ...
 
+    def glass(self, principal: str, patients: Iterable[str], at: Instant) -> set[str]:
+        """Those of these patients for whom the caller broke the glass, where the time is not over."""
+        ...
+
+    def looks(self, grant: AuditEvent) -> int:
+        """How often a caller looked through the glass that they broke."""
+        ...
+
+    def events(
+        self, patients: Sequence[str] | None = None, *, reason: str | None = None, before: int | None = None, limit: int
+    ) -> list[tuple[int, AuditEvent]]:
+        """(number, event), newest first: of these patients, or all; those with this reason; before a number."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SignIn:

@@ -7,21 +7,22 @@ there: left out before a page is cut, and 404 where it is asked for by name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.gateway import paging
 from fhir_bridge.gateway.faults import not_found
 from fhir_bridge.gateway.rights import caller, ports, route
 from fhir_bridge.gateway.routes import resource_type
-from fhir_bridge.privacy import Decision, decide, display_name, event, subject
+from fhir_bridge.privacy import Action, Decision, Subject, decide, display_name, event, subject
+from fhir_bridge.privacy.audit import BREAK_GLASS
+from fhir_bridge.privacy.policy import CLEARED, RESTRICTED
 from fhir_bridge.record import project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from fhir_bridge.gateway.ports import Key, Row
-    from fhir_bridge.privacy import Action
 
 ROUNDS = 20
 """How often a page is filled up, at most: then it is handed out short, and its cursor goes on from there."""
@@ -120,7 +121,41 @@ def decisions(action: Action, roots: Iterable[str]) -> dict[str, Shown]:
     record: dict[str, list[dict[str, Any]]] = {}
     for part in labelled:
         record.setdefault(part["root"], []).append(_resource(part["doc"]))
-    return {root: _decide(action, row, record.get(root, [])) for root, row in rows.items()}
+    about = {root: _subject(row, record.get(root, [])) for root, row in rows.items()}
+    broken = _broken({root for root, (_, one) in about.items() if one.confidentiality in RESTRICTED})
+    kind = resource_type(route())
+    return {
+        root: Shown(
+            root, rows[root], resource, decide(caller(), action, replace(one, glass_broken=root in broken), kind)
+        )
+        for root, (resource, one) in about.items()
+    }
+
+
+def break_glass(root: str, words: str, until: int) -> Shown | None:
+    """Let the caller see a restricted patient until then, for this reason; None where they may not even ask."""
+    action = Action.PATIENT_BREAK_GLASS
+    shown = decisions(action, [root]).get(root)
+    if shown is None:
+        return None
+    line = event(caller(), action, root, shown.decision, route=route(), at=ports().clock())
+    if shown.decision.allowed:
+        line = replace(line, reason=BREAK_GLASS, note=words, until=until)
+    ports().audit.write([line])
+    return shown if shown.decision.allowed else None
+
+
+def audit_unknown(action: Action) -> None:
+    """Write that something was read that is about no known patient."""
+    decision = decide(caller(), action, None)
+    ports().audit.write([event(caller(), action, "", decision, route=route(), at=ports().clock())])
+
+
+def _broken(restricted: set[str]) -> set[str]:
+    """Those of these patients for whom the caller broke the glass; not asked for those who need not."""
+    if not restricted or caller().role in CLEARED:
+        return set()
+    return ports().audit.glass(caller().id, restricted, ports().clock())
 
 
 def audit(action: Action, shown: Iterable[Shown]) -> None:
@@ -129,11 +164,10 @@ def audit(action: Action, shown: Iterable[Shown]) -> None:
     ports().audit.write([event(caller(), action, one.id, one.decision, route=route(), at=at) for one in shown])
 
 
-def _decide(action: Action, row: Row, others: list[dict[str, Any]]) -> Shown:
+def _subject(row: Row, others: list[dict[str, Any]]) -> tuple[dict[str, Any], Subject]:
     doc = row["doc"]
     resource = _resource(doc) if doc else {"resourceType": "Patient", "id": row["id"]}
-    about = subject(row["id"], [resource, *others], test=bool(row["test"]))
-    return Shown(row["id"], row, resource, decide(caller(), action, about, resource_type(route())))
+    return resource, subject(row["id"], [resource, *others], test=bool(row["test"]))
 
 
 def _resource(doc: dict[str, Any]) -> dict[str, Any]:

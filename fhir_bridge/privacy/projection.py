@@ -57,9 +57,7 @@ def display_name(decision: Decision, patient: Mapping[str, Any]) -> str:
     return composed or str(best.get("text", ""))
 
 
-def subject(
-    patient_id: str, record: Iterable[Mapping[str, Any]], *, test: bool = False, glass_broken: bool = False
-) -> Subject:
+def subject(patient_id: str, record: Iterable[Mapping[str, Any]], *, test: bool = False) -> Subject:
     """What the policy needs to know of a patient.
 
     `record` holds every record of theirs and their visits: of all that is stated the strictest counts, so that no
@@ -71,7 +69,6 @@ def subject(
         test,
         max((confidentiality(resource) for resource in resources), key="NRV".index, default="N"),
         any(unlisted(resource) for resource in resources),
-        glass_broken,
     )
 
 

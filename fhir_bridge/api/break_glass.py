@@ -1,0 +1,71 @@
+"""/api/patients/{id}/break-glass and /api/break-glass: seeing a restricted patient in need, and the review of it.
+
+Breaking the glass is an event of the audit trail and nothing else: it says who, why and until when, the policy looks
+it up there, and no one can take it back out. Who did it answers for it on the review list.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiflask import APIBlueprint
+from marshmallow import RAISE
+
+from fhir_bridge.api import answers, schemas, shapes
+from fhir_bridge.gateway import paging
+from fhir_bridge.gateway.answers import answer
+from fhir_bridge.gateway.faults import not_found
+from fhir_bridge.gateway.reading import Listing, break_glass, listed, root_of
+from fhir_bridge.gateway.rights import ports
+from fhir_bridge.privacy import Action
+from fhir_bridge.privacy.audit import BREAK_GLASS
+
+if TYPE_CHECKING:
+    from flask import Response
+
+    from fhir_bridge.gateway.ports import Key, Row
+    from fhir_bridge.gateway.reading import Shown
+
+blueprint = APIBlueprint("break-glass", __name__, url_prefix="/api", tag="Privacy")
+
+MINUTE = 60_000_000
+
+
+@blueprint.post("/patients/<patient_id>/break-glass")
+@blueprint.input(schemas.BreakGlass, location="json")
+@blueprint.output(answers.BrokenGlass, status_code=201)
+def break_the_glass(patient_id: str, json_data: dict[str, Any]) -> Response:
+    """See a restricted patient for a while, for a reason that the privacy officer reviews."""
+    until = ports().clock() + json_data["minutes"] * MINUTE
+    shown = break_glass(root_of(patient_id), json_data["reason"], until)
+    if shown is None:
+        raise not_found("patient")
+    return answer({"patient": shown.id, "until": shapes.moment(until)}, 201)
+
+
+@blueprint.get("/break-glass")
+@blueprint.input(schemas.PageQuery, location="query", unknown=RAISE)
+@blueprint.output(answers.BrokenGlassPage)
+def review(query_data: dict[str, Any]) -> Response:
+    """Who broke the glass for whom, why, and how often they looked; newest first."""
+    listing = Listing(Action.BREAK_GLASS_LIST, _fetch, lambda row: (row["n"],))
+    page, cursor = listed(listing, paging.decode(query_data["cursor"], int), query_data["limit"])
+    return answer({"items": [_item(row, shown) for row, shown in page], "next": cursor})
+
+
+def _fetch(after: Key | None, limit: int) -> list[Row]:
+    found = ports().audit.events(reason=BREAK_GLASS, before=after[0] if after else None, limit=limit)
+    return [{"n": n, "root": event.patient, "event": event} for n, event in found]
+
+
+def _item(row: Row, shown: Shown) -> dict[str, Any]:
+    event = row["event"]
+    return {
+        "at": shapes.moment(event.at),
+        "until": shapes.moment(event.until),
+        "principal": event.principal,
+        "role": event.role,
+        "patient": shown.reference,
+        "reason": event.note,
+        "looks": ports().audit.looks(event),
+    }

@@ -1,0 +1,44 @@
+"""audit verify and audit disclosures, as commands on a folder."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from fhir_bridge.cli.main import main
+from tests.gateway_world import uid
+
+
+@pytest.fixture
+def folder(world, tmp_path):
+    for patient in ("grace", "thomas", "grace"):
+        world.client().get(f"/api/patients/{uid(patient)}")
+    return tmp_path
+
+
+def test_a_whole_chain_is_good_and_a_broken_one_tells_its_place(folder, capsys):
+    assert main(["audit", "verify", "--var", str(folder)]) == 0
+    assert capsys.readouterr().out.startswith("2 events, each fits the one before")
+    database = sqlite3.connect(folder / "audit.db")
+    database.executescript("DROP TRIGGER event_fixed; UPDATE event SET principal = 'nobody' WHERE n = 2;")
+    database.close()
+    assert main(["audit", "verify", "--var", str(folder)]) == 1
+    assert "broken at event 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("patient", [uid("grace"), "LGH0001"])
+def test_disclosures_of_one_patient(folder, capsys, patient):
+    assert main(["audit", "disclosures", patient, "--var", str(folder)]) == 0
+    said = capsys.readouterr()
+    assert said.out.split("\t")[1:7] == ["pra-anna", "pra", "patient.read", "shown", "role-has-right", "2"]
+    assert said.err == "2 disclosures\n"
+
+
+@pytest.mark.parametrize(("words", "code"), [(["disclosures"], 2), (["disclosures", "nobody"], 1)])
+def test_a_call_without_a_patient(folder, words, code):
+    assert main(["audit", *words, "--var", str(folder)]) == code
+
+
+def test_there_is_nothing_to_check_where_there_is_no_trail(tmp_path):
+    assert main(["audit", "verify", "--var", str(tmp_path / "empty")]) == 1
