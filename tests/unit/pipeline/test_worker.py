@@ -1,5 +1,6 @@
 """The worker: each entry takes effect once, a poison entry harms nobody, storage trouble is nobody's fault (I1-I3, I5)."""
 
+import shutil
 import sqlite3
 import threading
 
@@ -193,6 +194,39 @@ def test_a_worker_that_starts_again_goes_on_where_the_last_one_committed(bench):
     while again.step():
         pass
     assert len(outcomes(world)) == 7
+
+
+def test_a_worker_killed_before_any_of_its_statements_goes_on_to_the_same_state(tmp_path):
+    """What a killed process leaves are the files as they are at that moment; the next worker goes on from a copy."""
+    world = World(tmp_path / "state.db")
+    journal = Journal()
+    for n in range(4):
+        journal.add(mrn=str(n % 2), minute=n, fact=("admitted", "discharged")[n // 2])
+    images = []
+
+    def copy(_statement):
+        images.append(tmp_path / f"image-{len(images)}")
+        images[-1].mkdir()
+        for name in ("state.db", "state.db-wal"):
+            shutil.copy(tmp_path / name, images[-1] / name)
+
+    worker = Worker(journal, world.state, Fold(world.state, journal, OneSet(world.force), lambda _: []), ())
+    world.state._file.set_trace_callback(copy)
+    while worker.step(2):
+        pass
+    world.state._file.set_trace_callback(None)
+    world.state.close()
+    found = set()
+    for image in images:
+        state = SqliteState(image / "state.db")
+        worker = Worker(journal, state, Fold(state, journal, OneSet(world.force), lambda _: []), ())
+        while worker.step(2):
+            pass
+        state.close()
+        found.add(digest.digest(image / "state.db"))
+        shutil.rmtree(image)
+    assert found == {digest.digest(tmp_path / "state.db")}
+    assert len(images) > 50
 
 
 def test_batches_of_any_size_end_in_the_same_state(tmp_path):
