@@ -6,6 +6,7 @@ way out, since that costs more than the answer itself; the contract tests hold t
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from apiflask import Schema
@@ -18,7 +19,11 @@ from fhir_bridge.tasks.outcomes import OUTCOMES
 
 STATUSES = sorted(TRANSITIONS)
 DELIVERY_STATES = ["pending", "held", "sending", "delivered", "retrying", "refused", "unsure", "superseded"]
-CONCERN_CATEGORIES = ["grievance", "complaint", "billing", "communication", "privacy", "discrimination", "records"]
+CONCERN_CATEGORIES = [
+    *("grievance", "complaint", "billing", "communication", "privacy", "discrimination", "records"),
+    *("abuse", "neglect", "harm"),
+]
+_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 MEDIA = ["PHONE", "FACE", "VIDEOCONF", "MAILWRIT", "ONLINEWRIT", "EMAILWRIT", "FAXWRIT"]
 LONGEST_TEXT = 20_000
 
@@ -169,7 +174,11 @@ class ConcernIn(Request):
     category = fields.String(required=True, validate=validate.OneOf(CONCERN_CATEGORIES))
     text = text(required=True)
     medium = fields.String(validate=validate.OneOf(MEDIA))
-    received = fields.AwareDateTime(format="iso", metadata={"description": "when it came in; now, if left out"})
+    received = fields.AwareDateTime(
+        format="iso",
+        validate=validate.Range(_EARLIEST, _LATEST),
+        metadata={"description": "when it came in; now, if left out"},
+    )
 
 
 class Settle(Request):

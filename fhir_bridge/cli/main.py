@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 from importlib.metadata import version
 
 from fhir_bridge.cli.exits import FAILED, GOOD, WRONG, CommandFailed, WrongCall
+from fhir_bridge.gateway.ports import StoreUnavailable
+from fhir_bridge.wiring.logs import configure_logs
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -21,13 +24,14 @@ def main(argv: list[str] | None = None) -> int:
         from fhir_bridge.cli import serving
 
         return serving.child(words)
+    configure_logs(logging.WARNING)
     parser = _parser()
     arguments = parser.parse_args(words)
     module, name = arguments.run.split(":")
     try:
         command = getattr(importlib.import_module(f"fhir_bridge.cli.{module}"), name)
         return int(command(arguments))
-    except CommandFailed as error:
+    except (CommandFailed, StoreUnavailable) as error:
         print(f"fhir-bridge: {error}", file=sys.stderr)
         return FAILED
     except WrongCall as error:
@@ -60,7 +64,9 @@ def _command(
 
 
 def _places(parser: argparse.ArgumentParser, var: str | None = None) -> None:
-    parser.add_argument("--var", metavar="DIR", default=var, help="the folder with all data (default: ./var)")
+    parser.add_argument(
+        "--var", metavar="DIR", default=var, help=f"the folder with all data (default: ./{var or 'var'})"
+    )
     parser.add_argument("--http", metavar="HOST:PORT", help="where to serve HTTP (default: 127.0.0.1:8080)")
     parser.add_argument("--mllp", metavar="HOST:PORT", help="where to listen for MLLP (default: 127.0.0.1:2575)")
 
@@ -105,9 +111,8 @@ def _translating(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _journal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     park = _command(commands, "park", "journal:park", "List parked entries, retry them, or drop them with a reason.")
     park.add_argument("action", choices=("list", "retry", "drop"))
-    park.add_argument(
-        "seqs", nargs="*", type=int, metavar="SEQ", help="entries to retry or drop; none: all parked ones"
-    )
+    park.add_argument("seqs", nargs="*", type=int, metavar="SEQ", help="entries to retry or drop")
+    park.add_argument("--all", action="store_true", help="all parked entries")
     park.add_argument("--reason", help="why they are dropped")
     park.add_argument("--var", metavar="DIR")
     park.add_argument("--json", action="store_true")

@@ -11,13 +11,18 @@ from rich.console import Console
 from rich.progress import track
 
 from adapters.hl7v2 import batch, er7
-from adapters.hl7v2.errors import Er7Error, Hl7Error
+from adapters.hl7v2.ack import Verdict, answer_code
+from adapters.hl7v2.errors import Er7Error, Hl7Error, UnansweredError
 from adapters.hl7v2.sender import Sender
-from fhir_bridge.cli.exits import FAILED, GOOD, WrongCall
+from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+
+
+SENT = "sent"
+"""In place of a code: sent, and no answer was to be expected."""
 
 
 def send(arguments: argparse.Namespace) -> int:
@@ -28,7 +33,7 @@ def send(arguments: argparse.Namespace) -> int:
     with Sender(arguments.host, arguments.port, timeout=arguments.timeout) as sender:
         for raw in track(raws, "sending", console=console, disable=not console.is_terminal, transient=True):
             control_id, code, problem = _one(sender, raw)
-            accepted += code in ("AA", "CA")
+            accepted += code in ("AA", "CA", SENT)
             if arguments.json:
                 print(orjson.dumps({"control_id": control_id, "code": code, "problem": problem}).decode())
             else:
@@ -45,11 +50,22 @@ def _one(sender: Sender, raw: bytes) -> tuple[str, str, str]:
         control_id = ""
     try:
         answer = er7.parse(sender.send(raw))
+    except UnansweredError as error:
+        if _wants_no_answer(raw):
+            return control_id, SENT, "the message asks for no answer (MSH-15, MSH-16)"
+        return control_id, "", str(error)
     except Hl7Error as error:
         return control_id, "", str(error)
     msa, err = answer.first("MSA"), answer.first("ERR")
     problem = " ".join(part for part in (err.fields[2:5] if err else []) if part)
     return control_id, msa.fields[1] if msa else "", problem
+
+
+def _wants_no_answer(raw: bytes) -> bool:
+    try:
+        return not answer_code(er7.peek(raw), Verdict.ACCEPTED)
+    except Er7Error:
+        return False
 
 
 def messages(name: str) -> Iterator[bytes]:
@@ -60,4 +76,7 @@ def messages(name: str) -> Iterator[bytes]:
         raise WrongCall(f"{name}: {error.strerror}") from error
     if not raw.strip():
         raise WrongCall(f"{name}: is empty")
-    yield from batch.split(raw.replace(b"\x0b", b"").replace(b"\x1c", b""))
+    found = batch.split(raw.replace(b"\x0b", b"").replace(b"\x1c", b""))
+    if not found:
+        raise CommandFailed(f"{name}: holds no HL7 v2 message")
+    yield from found

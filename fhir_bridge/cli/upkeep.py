@@ -98,7 +98,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 def _findings(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     """(check, good, what it says)."""
     folder = settings.var
-    running = (folder / "journal.sock").exists() and _answers(settings.http.host, settings.http.port)
+    running = (folder / "lock").exists() and _answers(settings.http.host, settings.http.port)
     free = shutil.disk_usage(folder if folder.exists() else Path.cwd()).free
     yield "disk", free > _SPACE, f"{free >> 30} GiB free at {folder}"
     yield "gateway", True, "runs" if running else "does not run"
@@ -109,9 +109,10 @@ def _findings(settings: Settings) -> Iterator[tuple[str, bool, str]]:
             taken = _answers(host, port)
             yield f"port of {name}", not taken, f"{host}:{port} is {'taken by another program' if taken else 'free'}"
     yield _mappings(settings)
-    for file in (settings.journal_file, settings.state_file):
-        if file.exists():
-            yield _database(file)
+    if settings.database.url is not None:
+        yield _postgres(settings.database.url)
+    else:
+        yield from (_database(file) for file in (settings.journal_file, settings.state_file) if file.exists())
     for destination in settings.destinations:
         yield _destination(destination.name, destination.base_url, destination.token_file)
 
@@ -139,6 +140,22 @@ def _database(file: Path) -> tuple[str, bool, str]:
     except sqlite3.Error as error:
         return file.name, False, type(error).__name__
     return file.name, says == "ok", str(says)
+
+
+def _postgres(url: str) -> tuple[str, bool, str]:
+    import psycopg
+
+    from fhir_bridge.store.postgres import schema
+    from fhir_bridge.store.postgres.connection import connect
+
+    try:
+        with connect(url, application="fhir-bridge doctor", read_only=True) as connection:
+            found = schema.revision(connection)
+    except psycopg.Error as error:
+        return "PostgreSQL", False, f"does not answer ({type(error).__name__})"
+    if found is None:
+        return "PostgreSQL", True, "answers; the gateway will make its tables"
+    return "PostgreSQL", found == schema.HEAD, f"schema {found}, this fhir-bridge needs {schema.HEAD}"
 
 
 def _destination(name: str, url: str, token_file: Path | None) -> tuple[str, bool, str]:

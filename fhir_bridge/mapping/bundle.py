@@ -15,13 +15,28 @@ def bundle(translation: Translation) -> dict[str, Any]:
         for one in translation.assertions
     }
     entries = [
-        {"fullUrl": f"urn:uuid:{one.resource['id']}", "resource": _renamed(one.resource, names)}
+        {"fullUrl": f"urn:uuid:{one.resource['id']}", "resource": _renamed(_linked(one.resource, translation), names)}
         for one in translation.assertions
     ]
     document: dict[str, Any] = {"resourceType": "Bundle", "type": "collection"}
     if translation.recorded is not None:
         document["timestamp"] = translation.recorded
     return {**document, "entry": entries} if entries else document
+
+
+def _linked(resource: dict[str, Any], translation: Translation) -> dict[str, Any]:
+    """A Patient with what a merge says of it: the retired one is inactive and replaced by the survivor."""
+    for link in translation.links:
+        for own, other, kind in (
+            (link.retired, link.survivor, "replaced-by"),
+            (link.survivor, link.retired, "replaces"),
+        ):
+            if resource["id"] == own and resource["resourceType"] == "Patient":
+                edge = {"other": {"reference": f"Patient/{other}"}, "type": kind}
+                resource = {**resource, "link": [*resource.get("link", ()), edge]}
+                if kind == "replaced-by":
+                    resource["active"] = False
+    return resource
 
 
 def _renamed(value: Any, names: dict[str, str]) -> Any:

@@ -32,7 +32,10 @@ DELIVERY_SYSTEM = catalogue.DELIVERY_SYSTEM
 """identifier.system of everything that this installation writes to an EHR."""
 
 CONCERN_SYSTEM = "urn:fhir-bridge:concern"
-CONCERNS = frozenset({"grievance", "complaint", "billing", "communication", "privacy", "discrimination", "records"})
+CONCERNS = frozenset(
+    {"grievance", "complaint", "billing", "communication", "privacy", "discrimination", "records"}
+    | {"abuse", "neglect", "harm"}
+)
 
 
 def apply(frame: Frame, body: Mapping[str, Any], force: InForce, validate: Validate, destination: str) -> Ended:
