@@ -13,7 +13,7 @@ import orjson
 from fhir_bridge.pipeline import commands, deliveries, oblige, translate
 from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
 from fhir_bridge.pipeline.ports import Entry, Kind, Outcome
-from fhir_bridge.pipeline.reconcile import Directory, Frame, reconcile
+from fhir_bridge.pipeline.reconcile import Directory, Frame, Touched, reconcile
 from fhir_bridge.pipeline.state import Ended
 from fhir_bridge.record.clocks import stamp
 from fhir_bridge.record.identity import MergeCycle
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 GATEWAY = "gateway"
 """The source of what was said to this installation itself, by its people."""
 
+
+SWEEP, SWEPT = "sweep", 50
+"""The timer by which everybody is judged again after rules or settings came into force, and how many at a time."""
 
 SENDERS_ID = "urn:fhir-bridge:id-of:"
 """identifier.system, with a source behind it, of the ids that a sender of FHIR has for its resources."""
@@ -64,6 +67,8 @@ class Fold:
         if entry.kind is Kind.ACTIVATION:
             kind, digest = self.sets.activate(entry.body)
             self.state.activate(kind, digest, entry.seq)
+            if kind != "mapping":
+                self.state.put_timer(SWEEP, entry.received_at, entry.partition, "sweep", "")
             return Ended(Outcome.APPLIED)
         self.about = None
         if entry.conflicting and entry.kind in (Kind.COMMAND, Kind.FHIR):
@@ -157,10 +162,22 @@ class Fold:
         if self.state.timer_due(body["timer"]) != body["due"]:
             raise Ignored("timer-moved")
         self.state.drop_timer(body["timer"])
+        if body["action"] == "sweep":
+            return self._sweep(entry, frame, body["target"])
         if body["action"] == "wake":
             oblige.judge_again(frame, body["target"], self._sets.force)
             return Ended(Outcome.APPLIED)
         return commands.overdue(frame, body["target"])
+
+    def _sweep(self, entry: Entry, frame: Frame, after: str) -> Ended:
+        """Judge the next patients by rules that came into force, and leave the rest to the next entry (FOLD 11)."""
+        roots = self.state.roots_after(after, SWEPT)
+        for root in roots:
+            frame.touched = Touched(relinked={root})
+            oblige.oblige(frame, self._sets.force)
+        if len(roots) == SWEPT:
+            self.state.put_timer(SWEEP, entry.received_at + 1, entry.partition, "sweep", roots[-1])
+        return Ended(Outcome.APPLIED)
 
     def _retry(self, entry: Entry, frame: Frame) -> Ended:
         """A parked entry again, or dropped for good (FOLD 17): its outcome is replaced, its bytes stay as they came."""

@@ -60,7 +60,7 @@ class Applier:
         except MergeCycle:
             ended = self._park(entry, "merge-cycle", "MRG-1", None)
         except Exception as error:  # noqa: BLE001 - whatever an entry makes fail must not block another patient
-            ended = self._park(entry, f"internal-{type(error).__name__}", _where(error), None)
+            ended = self._park(entry, f"internal-{type(error).__name__}", _where(error), self.fold.about)
         self.state.end(entry.seq, entry.feed, entry.kind, self.fold.digest, ended)
 
     def _undo(self) -> None:

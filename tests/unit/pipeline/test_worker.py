@@ -317,3 +317,27 @@ def test_what_is_parked_after_its_patient_was_known_says_so_and_a_vain_retry_par
     assert outcomes(world) == {1: "parked", 2: "refused"}
     assert world.state.outcome_of(seq)[1] == make_id("Patient", "1")
     assert world.state._db.execute("SELECT code, location FROM outcome WHERE seq = 1").fetchone() == (code, location)
+
+
+def test_new_rules_judge_everybody_again_some_at_a_time(bench, monkeypatch):
+    worker, journal, world = bench
+    monkeypatch.setattr("fhir_bridge.pipeline.apply.SWEPT", 2)
+    monkeypatch.setattr("fhir_bridge.pipeline.apply.oblige.oblige", lambda *_: None)
+    for n in range(5):
+        journal.add(mrn=str(n), minute=n, fact="admitted")
+    worker.step()
+    monkeypatch.undo()
+    monkeypatch.setattr("fhir_bridge.pipeline.apply.SWEPT", 2)
+    visits = [("Encounter", f"V{n}") for n in range(5)]
+    assert world.open_rules(*visits) == []
+    monkeypatch.setattr(OneSet, "activate", lambda self, body: ("rules", "c" * 32))
+    journal.add(Kind.ACTIVATION)
+    worker.step()
+    swept = 0
+    while due := world.state.timer_due("sweep"):
+        (target,) = world.state._db.execute("SELECT target FROM timer WHERE id = 'sweep'").fetchone()
+        journal.add(Kind.TIMER, timer="sweep", action="sweep", target=target, due=due)
+        worker.step()
+        swept += 1
+    assert world.open_rules(*visits) == ["welcome-round"] * 5
+    assert swept == 3
