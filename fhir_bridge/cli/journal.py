@@ -15,7 +15,6 @@ from fhir_bridge.gateway.ports import StoreUnavailable
 from fhir_bridge.pipeline.ports import Draft, Kind
 from fhir_bridge.store import digest
 from fhir_bridge.store.journal_socket import JournalUnreachable
-from fhir_bridge.wiring.logs import configure_logs
 from fhir_bridge.wiring.processes import clock, fold_into
 from fhir_bridge.wiring.stores import stores_of
 
@@ -80,7 +79,6 @@ def _parked(settings: Settings) -> list[dict[str, Any]]:
 
 def rebuild(arguments: argparse.Namespace) -> int:
     """Fold the journal from its beginning into a new state file; 1 where it differs from the live one."""
-    configure_logs()
     settings = load_settings(arguments)
     stores = stores_of(settings)
     if arguments.replace and settings.database.url is not None:

@@ -94,12 +94,18 @@ class PostgresStores:
         make_or_check(self._url)
 
     def there(self) -> bool:
-        """Whether a gateway has run on it. Raises psycopg.OperationalError."""
+        """Whether a gateway has run on it. Raises StoreUnavailable."""
+        import psycopg
+
+        from fhir_bridge.gateway.ports import StoreUnavailable
         from fhir_bridge.store.postgres.connection import connect
         from fhir_bridge.store.postgres.schema import revision
 
-        with connect(self._url) as connection:
-            return revision(connection) is not None
+        try:
+            with connect(self._url) as connection:
+                return revision(connection) is not None
+        except psycopg.OperationalError as error:
+            raise StoreUnavailable(f"the database does not answer ({type(error).__name__})") from None
 
     def namespace(self) -> uuid.UUID:
         """The secret under which ids are made: the database's, at first this node's own."""
