@@ -50,6 +50,20 @@ class SlowNode:
 
 
 @pytest.fixture
+def slow_node(url):
+    """Makes one; whatever a test left open is closed, since others would wait for its locks."""
+    made: list[SlowNode] = []
+
+    def make(partition: int) -> SlowNode:
+        made.append(SlowNode(url, partition))
+        return made[-1]
+
+    yield make
+    for node in made:
+        node.connection.close()
+
+
+@pytest.fixture
 def url(postgres):
     url = postgres.new_schema()
     schema.bring_up(url)
@@ -70,8 +84,8 @@ def reader(url):
     reader.close()
 
 
-def test_entries_of_one_partition_become_visible_in_the_order_of_their_numbers(url, journal, reader):
-    slow = SlowNode(url, 7)
+def test_entries_of_one_partition_become_visible_in_the_order_of_their_numbers(slow_node, journal, reader):
+    slow = slow_node(7)
     behind = journal.submit(ADMIT)
     time.sleep(0.2)
     assert not behind.done()
@@ -81,8 +95,8 @@ def test_entries_of_one_partition_become_visible_in_the_order_of_their_numbers(u
     assert [entry.seq for entry in reader.read_partition(7, 0, 10)] == [slow.seq, second, behind.result().seq]
 
 
-def test_another_partition_does_not_wait_but_who_reads_in_order_does(url, journal, reader):
-    slow = SlowNode(url, 3)
+def test_another_partition_does_not_wait_but_who_reads_in_order_does(slow_node, journal, reader):
+    slow = slow_node(3)
     other = journal.append(ADMIT)
     assert [entry.seq for entry in reader.read_partitions({7: 0, 3: 0}, 10)] == [other.seq]
     read: list[int] = []
@@ -96,8 +110,8 @@ def test_another_partition_does_not_wait_but_who_reads_in_order_does(url, journa
 
 
 @pytest.mark.parametrize("draft", [replace(ADMIT, type="ADT^A40"), replace(ADMIT, kind=Kind.ACTIVATION)])
-def test_what_concerns_everyone_waits_for_all_who_append(url, journal, draft):
-    slow = SlowNode(url, 3)
+def test_what_concerns_everyone_waits_for_all_who_append(slow_node, journal, draft):
+    slow = slow_node(3)
     merge = journal.submit(draft)
     time.sleep(0.2)
     assert not merge.done()
