@@ -35,6 +35,7 @@ RULES = """rules:
     retract: discharged
     writes: notification
     topic: Welcome
+    outcomes: [done, declined]
     closes_with: a visit
     why: somebody was admitted
   - code: grievance-acknowledge
@@ -152,3 +153,62 @@ def test_a_second_task_of_a_patient_is_reassigned(folded):
     assert (moved.json["queue"], moved.json["owner"]) == ("L", None)
     ended = folded.client().post(f"/api/tasks/{uid('task-3')}/cancel", json={"reason": "duplicate"})
     assert (ended.json["status"], ended.json["status_reason"]) == ("cancelled", "duplicate")
+
+
+PUSHED = {
+    "resourceType": "Patient",
+    "id": "ehr-5",
+    "identifier": [{"system": MRN, "value": "LGH0077"}],
+    "name": [{"family": "Adeyemi", "given": ["Ola"]}],
+    "birthDate": "1980-04-02",
+}
+
+
+def push(folded, method, path, resource, **headers):
+    return folded.client(Role.FEED).open(
+        path, method=method, json=resource, content_type="application/fhir+json", headers=headers
+    )
+
+
+def found(folded):
+    (one,) = folded.client().get("/api/patients?identifier=LGH0077").json["items"]
+    return one
+
+
+def test_a_push_names_its_patient_by_the_sender_s_own_id(folded):
+    assert push(folded, "PUT", "/fhir/Patient/ehr-5", PUSHED).status_code == 201
+    concern = {
+        "resourceType": "Communication",
+        "identifier": [{"system": "urn:example:portal", "value": "c-9"}],
+        "status": "completed",
+        "category": [{"coding": [{"system": "urn:fhir-bridge:concern", "code": "grievance"}]}],
+        "subject": {"reference": "Patient/ehr-5"},
+    }
+    assert push(folded, "POST", "/fhir/Communication", concern).status_code == 201
+    view = folded.client().get(f"/api/patients/{found(folded)['id']}").json
+    assert [task["rule"] for task in view["tasks"]["open"]] == ["grievance-acknowledge"]
+    stranger = push(folded, "POST", "/fhir/Communication", concern | {"subject": {"reference": "Patient/nobody"}})
+    assert stranger.status_code == 422
+
+
+def test_a_post_adds_and_a_put_replaces(folded):
+    push(folded, "PUT", "/fhir/Patient/ehr-5", PUSHED)
+    partial = {key: PUSHED[key] for key in ("resourceType", "identifier", "name")}
+    assert push(folded, "POST", "/fhir/Patient", partial).status_code == 200
+    assert found(folded)["birth_date"] == "1980-04-02"
+    assert push(folded, "PUT", "/fhir/Patient/ehr-5", partial | {"id": "ehr-5"}).status_code == 200
+    assert found(folded)["birth_date"] is None
+
+
+def test_a_write_on_an_old_version_is_refused(folded):
+    first = push(folded, "PUT", "/fhir/Patient/ehr-5", PUSHED)
+    changed = PUSHED | {"gender": "female"}
+    second = push(folded, "PUT", "/fhir/Patient/ehr-5", changed, **{"If-Match": first.headers["ETag"]})
+    assert (second.status_code, second.headers["ETag"] != first.headers["ETag"]) == (200, True)
+    assert push(folded, "PUT", "/fhir/Patient/ehr-5", PUSHED, **{"If-Match": first.headers["ETag"]}).status_code == 412
+
+
+def test_an_outcome_that_is_none_of_the_rule_s_is_refused(folded):
+    refused = folded.client().post(f"/api/tasks/{TASK}/complete", json={"outcome": "booked"})
+    assert (refused.status_code, refused.json["code"]) == (422, "unsuitable-outcome")
+    assert folded.client().get("/api/deliveries?state=pending").json["items"] == []
