@@ -153,6 +153,7 @@ def test_while_the_database_is_gone_nothing_is_told_to_be_stored_and_afterwards_
                 try:
                     journal.append(draft)
                 except JournalFull:
+                    stop.wait(0.01)
                     continue
                 stored.append(draft.key)
                 n += 1
