@@ -7,6 +7,7 @@ on-applied, whose repeats hear how it ended by then).
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -41,6 +42,7 @@ _FAULTS = {
     FaultKind.TRUNCATED: AckError(OTHER, text="the message has no end block"),
 }
 _TOO_LARGE = AckError(VALUE_TOO_LONG, text="the message is larger than this feed takes")
+_TWO = AckError(SEGMENT_SEQUENCE, Location("MSH", 2), "a second message stood inside; send each alone or as a batch")
 _STORAGE = AckError(INTERNAL, text="the message could not be stored now; send it again")
 _PAUSED = AckError(INTERNAL, text="this feed is paused; send the message again")
 _VERDICTS = {
@@ -56,6 +58,11 @@ _ERROR_CODES = {
     "missing-segment": SEGMENT_SEQUENCE,
 }
 """HL7 table 0357 for why an entry was parked; the parser's own codes stand after ``er7-``, others are 207."""
+
+SECOND_MESSAGE = "second-message"
+"""Code of the refusal of a message that holds another: applied as one, two patients would become one."""
+_SECOND = re.compile(rb"[\r\n]MSH[^\w\s]")
+_SHORTEST = 8
 
 _log = structlog.get_logger(__name__)
 
@@ -88,6 +95,8 @@ class Hl7v2Door:
         except Er7Error as error:
             code = f"{error.code} {error.location}" if error.location else error.code
             return self._refuse(raw, code, AckError.of(error), received_at)
+        if raw.find(b"MSH", _SHORTEST) > 0 and _SECOND.search(raw, _SHORTEST):
+            return self._refuse(raw, SECOND_MESSAGE, _TWO, received_at)
         if header.sequence and (gap := self.sequence.note(header)):
             _log.warning("hl7v2.sequence_gap", feed=self.feed.name, expected=gap.expected, found=gap.found)
         return Admission(header, receive.accepted(raw, header, feed=self.feed.name, received_at=received_at))

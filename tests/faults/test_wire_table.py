@@ -65,6 +65,14 @@ def test_a_start_block_inside_a_frame_quarantines_both_messages_and_naks(rig, pe
     assert [entry.body for entry in rig.entries()[:2]] == [message("Q1"), message("Q2")]
 
 
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+def test_two_messages_without_any_block_between_them_are_refused_as_one(rig, peer, end):
+    both = (message("V1") + message("V2")).replace(b"\r", end.encode())
+    ack = peer.ask(both)
+    assert (ack.code, ack.control_id, ack.errors[0].location) == ("AR", "V1", Location("MSH", 2))
+    assert [(entry.refused, entry.body) for entry in rig.entries()] == [("second-message", both)]
+
+
 # Split and pipelined frames
 
 
