@@ -30,6 +30,8 @@ BACK_OFF = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _STEADY_SECONDS = 30.0
 _TICK_SECONDS = 0.25
 _KILL_GRACE = 2.0
+_ORPHANS_SECONDS = 15.0
+"""More than child.py gives a process whose parent is gone."""
 
 _log = structlog.get_logger(__name__)
 
@@ -55,17 +57,19 @@ class Child:
 def hold_folder(folder: Path, *, patience: float = 5.0) -> int:
     """Make the folder (mode 0700) and lock it for this gateway; the lock lasts as long as the descriptor is open.
 
-    Waits `patience` seconds for the children of a gateway that has just died. Raises FolderInUse.
+    Waits `patience` seconds for a gateway that is stopping, and for the children of one that has died as long as they
+    may take to go. Raises FolderInUse.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    end = time.monotonic() + patience
+    began = time.monotonic()
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            if time.monotonic() > end:
-                owner = os.pread(lock, 20, 0).decode(errors="replace").strip()
+            owner = os.pread(lock, 20, 0).decode(errors="replace").strip()
+            waited = time.monotonic() - began
+            if waited > (patience if _is_running(owner) else max(patience, _ORPHANS_SECONDS)):
                 os.close(lock)
                 raise FolderInUse(
                     f"another gateway (process {owner or 'unknown'}) runs on {folder}: stop it, or choose another"
@@ -76,6 +80,16 @@ def hold_folder(folder: Path, *, patience: float = 5.0) -> int:
             os.ftruncate(lock, 0)
             os.pwrite(lock, str(os.getpid()).encode(), 0)
             return lock
+
+
+def _is_running(owner: str) -> bool:
+    try:
+        os.kill(int(owner), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @dataclass(slots=True)

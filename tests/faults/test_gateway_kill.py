@@ -35,11 +35,11 @@ def kill_one(gateway: Gateway, rng: random.Random) -> str:
     return name
 
 
-def storm(tmp_path, ledger, seed: int, rounds: int, patients: int) -> None:
+def storm(tmp_path, ledger, seed: int, rounds: int, patients: int, pause: float) -> None:
     """Load and kills until the day is told; then the counting."""
     rng = random.Random(seed)
     with closing(Endpoint(tmp_path / "ehr.log")) as ehr, Gateway(tmp_path, ehr) as gateway:
-        load = Load(gateway, seed, patients)
+        load = Load(gateway, seed, patients, pause=pause)
         load.start()
         while ledger.faults.total() < rounds:
             time.sleep(rng.uniform(0.2, 2.0))
@@ -71,7 +71,7 @@ def kills_at_points(tmp_path, ledger, seed: int, patients: int, times: int) -> N
 
 
 def test_kills_under_load_lose_nothing_and_double_nothing(tmp_path, ledger):
-    storm(tmp_path, ledger, seed=11, rounds=4, patients=20)
+    storm(tmp_path, ledger, seed=11, rounds=4, patients=20, pause=0.02)
 
 
 def test_kills_at_each_point_lose_nothing_and_double_nothing(tmp_path, ledger):
@@ -82,11 +82,11 @@ def test_kills_at_each_point_lose_nothing_and_double_nothing(tmp_path, ledger):
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(20))
 def test_hundreds_of_kills_lose_nothing_and_double_nothing(tmp_path, ledger, seed):
-    storm(tmp_path, ledger, seed=1000 + seed, rounds=25, patients=200)
+    storm(tmp_path, ledger, seed=1000 + seed, rounds=25, patients=150, pause=0.05)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(5))
 def test_many_kills_at_each_point_lose_nothing_and_double_nothing(tmp_path, ledger, seed):
-    kills_at_points(tmp_path, ledger, seed=2000 + seed, patients=400, times=5)
+    kills_at_points(tmp_path, ledger, seed=2000 + seed, patients=150, times=5)

@@ -208,4 +208,4 @@ def test_a_whole_gateway_goes_on_after_power_cuts(tmp_path, ledger):
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(5))
 def test_a_whole_gateway_goes_on_after_many_power_cuts(tmp_path, ledger, seed):
-    cuts_of_a_whole_gateway(tmp_path, ledger, seed=4000 + seed, patients=200, rounds=15)
+    cuts_of_a_whole_gateway(tmp_path, ledger, seed=4000 + seed, patients=80, rounds=15)

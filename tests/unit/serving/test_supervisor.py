@@ -203,6 +203,13 @@ def test_children_go_when_their_parent_is_killed_and_only_then_is_the_folder_fre
     os.close(hold_folder(tmp_path / "var", patience=2))
 
 
+def test_a_start_waits_for_the_children_of_a_gateway_that_died(gateway, tmp_path):
+    running = gateway("wire good", "worker good")
+    running.ready()
+    running.end(signal.SIGKILL)
+    os.close(hold_folder(tmp_path / "var", patience=0))
+
+
 def test_a_second_gateway_on_the_folder_is_turned_away(gateway):
     first = gateway("wire good")
     first.ready()
