@@ -7,6 +7,7 @@ MLLP feed answers what it took, then does not listen; HTTP answers 503. Senders 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from apiflask import APIBlueprint
@@ -59,7 +60,8 @@ def _known(feed: str) -> None:
     if ports().feeds.state().of(feed) is None:
         raise not_found("feed")
     decision = decide(caller(), Action.FEED_CONTROL, None)
-    ports().audit.write([event(caller(), Action.FEED_CONTROL, "", decision, route=route(), at=ports().clock())])
+    line = event(caller(), Action.FEED_CONTROL, "", decision, route=route(), at=ports().clock())
+    ports().audit.write([replace(line, note=feed)])
 
 
 def _followed(feed: str, wanted: frozenset[Gate]) -> Response:

@@ -51,9 +51,14 @@ def post(world, control):
     return send
 
 
-def test_a_feed_is_paused_and_opened(post):
+def test_a_feed_is_paused_and_opened_and_the_trail_says_by_whom(world, post):
     assert post("/api/feeds/lgh/pause").json["state"] == "paused"
     assert post("/api/feeds/lgh/resume").json["state"] == "open"
+    written = [(line.role, line.action, line.note, line.route) for _, line in world.audit.events(limit=2)]
+    assert written == [
+        (Role.ENGINEER, "feed.control", "lgh", "/api/feeds/<feed>/resume"),
+        (Role.ENGINEER, "feed.control", "lgh", "/api/feeds/<feed>/pause"),
+    ]
 
 
 def test_a_feed_that_takes_its_time_is_202_with_what_it_is(post, control):
