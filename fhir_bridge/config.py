@@ -63,6 +63,20 @@ class Database:
 
 
 @dataclass(frozen=True, slots=True)
+class Auth:
+    """The issuer whose JWTs are taken, and how its claims are read. `roles` maps its roles to ours, in order."""
+
+    issuer: str
+    audience: str
+    algorithms: tuple[str, ...]
+    skew: int
+    name_claim: str
+    role_claim: str
+    feed_claim: str
+    roles: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     """An EHR that takes write-backs; its bearer token stands in `token_file`."""
 
@@ -96,6 +110,7 @@ class Settings:
     site: str | None
     token: str | None = field(repr=False)
     report: tuple[Setting, ...]
+    auth: Auth | None = None
 
     @property
     def journal_file(self) -> Path:
@@ -264,10 +279,17 @@ def _settings(loaded: dict[str, Any], sources: Mapping[str, str], file: Path | N
         mapping_folder=place("mapping.folder", loaded["mapping"]["folder"]),
         site=loaded["mapping"]["site"],
         token=loaded["token"],
+        auth=_auth(loaded["auth"]),
         report=tuple(
             Setting(path, _shown(path, value), sources.get(path, DEFAULT)) for path, value in sorted(_walk(loaded))
         ),
     )
+
+
+def _auth(table: Mapping[str, Any]) -> Auth | None:
+    if table["issuer"] is None:
+        return None
+    return Auth(**{**table, "algorithms": tuple(table["algorithms"].split())})
 
 
 def _feed(name: str, table: Mapping[str, Any], facility_zone: str) -> Feed:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from marshmallow import INCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from fhir_bridge.feeds.feed import AckMode, StorageTrouble
+from fhir_bridge.privacy import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 DEFAULT_FEEDS: dict[str, dict[str, Any]] = {"mllp": {"port": 2575}, "http": {}}
 """The feeds of an installation that names none: one that listens for MLLP, and the one of `POST /hl7v2`."""
 
+_ALGORITHMS = frozenset({"RS256", "RS384", "ES256", "ES384"})
+_ROLES = [role.value for role in Role]
 _LOOPBACK = "127.0.0.1"
 _port = validate.Range(min=0, max=65535, error="expected a port, 0 to 65535")
 _name = validate.Regexp(r"[a-z][a-z0-9_-]{0,31}\Z", error="expected a name of small letters, digits, - and _")
@@ -91,6 +94,36 @@ class DatabaseSchema(_Table):
     def _has_url(self, data: dict[str, Any], **_: Any) -> None:
         if data["engine"] == "postgresql" and not data["url"]:
             raise ValidationError({"url": ["engine postgresql needs it, like postgresql://user@host/database"]})
+
+
+def _algorithms(value: str) -> None:
+    if not value.split() or set(value.split()) - _ALGORITHMS:
+        raise ValidationError(f"expected some of {', '.join(sorted(_ALGORITHMS))}, with blanks between")
+
+
+class AuthSchema(_Table):
+    """[auth]: the issuer whose JWTs are taken beside local tokens, and how its claims are read.
+
+    [auth.roles] says which of the issuer's roles is which of ours; of several that someone has, the first counts.
+    """
+
+    issuer = fields.Url(load_default=None, allow_none=True, schemes={"http", "https"}, require_tld=False)
+    audience = fields.String(load_default=None, allow_none=True, validate=validate.Length(min=1))
+    algorithms = fields.String(load_default="RS256 RS384 ES256 ES384", validate=_algorithms)
+    skew = fields.Integer(load_default=60, validate=validate.Range(min=0, max=300, error="expected 0 to 300 seconds"))
+    name_claim = fields.String(load_default="sub", validate=validate.Length(min=1))
+    role_claim = fields.String(load_default="roles", validate=validate.Length(min=1))
+    feed_claim = fields.String(load_default="feed", validate=validate.Length(min=1))
+    roles = fields.Dict(keys=fields.String(), values=fields.String(validate=validate.OneOf(_ROLES)), load_default=dict)
+
+    @validates_schema
+    def _whole(self, data: dict[str, Any], **_: Any) -> None:
+        if data.get("issuer") is None:
+            return
+        if not data.get("audience"):
+            raise ValidationError("expected the audience of the issuer's tokens for this gateway", "audience")
+        if not data.get("roles"):
+            raise ValidationError('expected at least one role, like "PatientRelations" = "pra"', "roles")
 
 
 class MappingSchema(_Table):
@@ -178,6 +211,7 @@ class SettingsSchema(_Table):
     http = fields.Nested(HttpSchema, load_default=lambda: HttpSchema().load({}))
     facility = fields.Nested(FacilitySchema, load_default=lambda: FacilitySchema().load({}))
     database = fields.Nested(DatabaseSchema, load_default=lambda: DatabaseSchema().load({}))
+    auth = fields.Nested(AuthSchema, load_default=lambda: AuthSchema().load({}))
     mapping = fields.Nested(MappingSchema, load_default=lambda: MappingSchema().load({}))
     feeds = fields.Dict(keys=fields.String(validate=_name), values=fields.Nested(FeedSchema), load_default=dict)
     destinations = fields.Dict(

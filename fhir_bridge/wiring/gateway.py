@@ -22,6 +22,7 @@ from fhir_bridge.wiring.stores import stores_of
 
 if TYPE_CHECKING:
     from fhir_bridge.config import Settings
+    from fhir_bridge.gateway.ports import Tokens
 
 
 def gateway_ports(settings: Settings) -> Ports:
@@ -37,7 +38,7 @@ def gateway_ports(settings: Settings) -> Ports:
         reader=reader,
         queries=queries,
         audit=SqliteAudit(settings.audit_file),
-        tokens=open_tokens(settings),
+        tokens=_sign_ins(settings),
         clock=clock,
         settings=GatewaySettings(
             version=version("fhir-bridge"),
@@ -57,6 +58,20 @@ def gateway_ports(settings: Settings) -> Ports:
 
 def _custom(settings: Settings, feed: str) -> Feed:
     return settings.feeds.get(feed) or Feed(feed, zone=settings.facility.zone)
+
+
+def _sign_ins(settings: Settings) -> Tokens:
+    """Local tokens, and the configured issuer's beside them."""
+    local, auth = open_tokens(settings), settings.auth
+    if auth is None:
+        return local
+    from adapters.oidc.keys import IssuerKeys  # noqa: PLC0415 - its cryptography is loaded where an issuer is configured
+    from adapters.oidc.verify import Verifier  # noqa: PLC0415
+    from fhir_bridge.wiring.sign_in import OidcOrLocal  # noqa: PLC0415
+
+    keys = IssuerKeys(auth.issuer)
+    verifier = Verifier(auth.issuer, auth.audience, keys, algorithms=auth.algorithms, skew=auth.skew)
+    return OidcOrLocal(local, verifier, auth)
 
 
 def open_tokens(settings: Settings) -> SqliteTokens:

@@ -215,3 +215,37 @@ def test_secrets_are_masked_in_the_report(tmp_path):
     assert found.token == "hush-hush-hush-hush"
     assert "hush" not in str(found.report)
     assert {line.path: line.value for line in found.report}["token"] == "***"
+
+
+def test_an_issuer_is_read_whole(tmp_path):
+    (tmp_path / "fhir-bridge.toml").write_text(
+        '[auth]\nissuer = "https://idp.example/realms/lgh"\naudience = "fhir-bridge"\nalgorithms = "ES256"\n'
+        '[auth.roles]\n"Relations" = "pra"\n"Lead" = "pra-lead"\n',
+        encoding="utf-8",
+    )
+    auth = load(environment={}, folder=tmp_path).auth
+    assert auth is not None
+    assert (auth.issuer, auth.algorithms, auth.roles) == (
+        "https://idp.example/realms/lgh",
+        ("ES256",),
+        {"Relations": "pra", "Lead": "pra-lead"},
+    )
+    assert load(environment={}, folder=tmp_path / "elsewhere").auth is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "path"),
+    [
+        ('issuer = "https://idp.example"\n[auth.roles]\n"a" = "pra"', "auth.audience"),
+        ('issuer = "https://idp.example"\naudience = "x"', "auth.roles"),
+        ('issuer = "https://idp.example"\naudience = "x"\n[auth.roles]\n"a" = "king"', "auth.roles.a"),
+        ('algorithms = "none"', "auth.algorithms"),
+        ('algorithms = "HS256"', "auth.algorithms"),
+        ("skew = 301", "auth.skew"),
+    ],
+)
+def test_an_issuer_that_cannot_be_is_refused_with_its_place(tmp_path, settings, path):
+    (tmp_path / "fhir-bridge.toml").write_text(f"[auth]\n{settings}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as refused:
+        load(environment={}, folder=tmp_path)
+    assert [line.split(": ")[1] for line in refused.value.errors] == [path]
