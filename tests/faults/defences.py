@@ -133,6 +133,13 @@ DEFENCES = (
         ("tests/faults/test_power_cut.py::test_an_installations_namespace_is_on_disk_before_ids_are_made_with_it",),
     ),
     Defence(
+        "a log line that cannot be written is let go",
+        "fhir_bridge/wiring/logs.py",
+        'cast("TextIO", _Forgiving(sys.stderr))',
+        "sys.stderr",
+        ("tests/faults/test_journal_storage.py::test_a_log_that_cannot_be_written_ends_nothing",),
+    ),
+    Defence(
         "what is held is asked again when the clock was set back",
         "fhir_bridge/pipeline/write_back.py",
         "return now < moment <= now + longest",

@@ -108,3 +108,13 @@ def test_an_append_ends_only_after_the_disk_has_synced_it(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "the journal cannot store now (SQLITE_IOERR_FSYNC)"
+
+
+def test_a_log_that_cannot_be_written_ends_nothing():
+    """On a full disk the line that tells of it fails as well; the journal's thread must live on to store again."""
+    program = "import structlog; from fhir_bridge.wiring.logs import configure_logs; configure_logs(); structlog.get_logger().error('trouble'); print('went on')"
+    with open("/dev/full", "w", encoding="ascii") as nowhere:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=nowhere, text=True, timeout=30, check=False
+        )
+    assert done.stdout == "went on\n"
