@@ -306,6 +306,9 @@ def _feed(name: str, table: Mapping[str, Any], facility_zone: str) -> Feed:
         max_connections=table["max_connections"],
         idle_timeout=table["idle_timeout"],
         read_timeout=table["read_timeout"],
+        types=tuple(table["types"]),
+        facilities=tuple(table["facilities"]),
+        authorities=tuple(table["authorities"]),
     )
 
 

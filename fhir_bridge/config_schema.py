@@ -190,6 +190,9 @@ class FeedSchema(_Table):
     read_timeout = fields.Float(
         load_default=60.0, validate=validate.Range(min=1, max=3600, error="expected 1 to 3600 seconds")
     )
+    types = _Names(load_default=list)
+    facilities = _Names(load_default=list)
+    authorities = _Names(load_default=list)
     tls = fields.Nested(TlsSchema, load_default=lambda: TlsSchema().load({}))
 
 

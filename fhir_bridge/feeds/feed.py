@@ -41,7 +41,8 @@ class Feed:
     `zone` is an IANA time zone for times without an offset; `charset` reads what MSH-18 does not name; `authority` is
     the assigning authority of identifiers that name none; `max_size` is in bytes, times in seconds. A feed that has
     brought nothing for `silent_after` is reported, None for a feed that may be silent. `idle_timeout` is for a
-    connection without a message, `read_timeout` for a message that has begun.
+    connection without a message, `read_timeout` for a message that has begun. `types`, `facilities` and
+    `authorities` are all that it may send, see allowed.py.
     """
 
     name: str
@@ -56,6 +57,9 @@ class Feed:
     max_connections: int = 512
     idle_timeout: float = 900.0
     read_timeout: float = 60.0
+    types: tuple[str, ...] = ()
+    facilities: tuple[str, ...] = ()
+    authorities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from adapters.hl7v2.errors import (
     Location,
 )
 from adapters.hl7v2.mllp import FaultKind
+from fhir_bridge.feeds.allowed import barred
 from fhir_bridge.feeds.feed import AckMode, Feed
 from fhir_bridge.feeds.sequence import SequenceWatch
 from fhir_bridge.pipeline import receive
@@ -97,6 +98,8 @@ class Hl7v2Door:
             return self._refuse(raw, code, AckError.of(error), received_at)
         if raw.find(b"MSH", _SHORTEST) > 0 and _SECOND.search(raw, _SHORTEST):
             return self._refuse(raw, SECOND_MESSAGE, _TWO, received_at)
+        if (bar := barred(self.feed, header)) is not None:
+            return self._refuse(raw, bar.code, bar.error, received_at)
         if header.sequence and (gap := self.sequence.note(header)):
             _log.warning("hl7v2.sequence_gap", feed=self.feed.name, expected=gap.expected, found=gap.found)
         return Admission(header, receive.accepted(raw, header, feed=self.feed.name, received_at=received_at))

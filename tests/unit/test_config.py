@@ -39,6 +39,9 @@ silent_after = 600
 max_connections = 20
 idle_timeout = 300
 read_timeout = 15
+types = ["ADT", "SIU^S12"]
+facilities = ["LGH"]
+authorities = ["LGH", "LGHVN"]
 
 [feeds.lgh.tls]
 certificate = "lgh.pem"
@@ -91,6 +94,9 @@ def test_every_key_of_the_file_arrives(tmp_path):
         max_connections=20,
         idle_timeout=300,
         read_timeout=15,
+        types=("ADT", "SIU^S12"),
+        facilities=("LGH",),
+        authorities=("LGH", "LGHVN"),
     )
     tls = Tls(
         tmp_path / "lgh.pem",
