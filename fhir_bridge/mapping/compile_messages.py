@@ -178,7 +178,7 @@ class _MessageWriter(CodeWriter):
                 f"{self._message.name} {part.own.name}", f"{self._message.function}_{part.own.function}", part.own.file,
                 part.own.source, part.own.is_segment, part.own.is_resource, part.own.branch, part.own.ignored,
             )  # fmt: skip
-            self._beside.append(compile_map(self.module, own, part.names))
+            self._beside.append(compile_map(self.module, own, part.names, shared=True))
             arguments = "".join(f", {_variable(name)}" for name in part.names)
             fields = "f" if self.module.traced or self._looks_inside(part.own) else "None"
             self.add(f"{own.function}({variable}.resource, {variable}.deleted, {fields}, g{path}{arguments})")

@@ -23,12 +23,19 @@ if TYPE_CHECKING:
     from fhir_bridge.mapping.definitions import FhirElement
 
 
-def compile_map(module: Module, the_map: plan.MapPlan, names: tuple[str, ...] = ()) -> str:
-    """The source of a map's function, after those that it needs; `names` are resources that it takes as arguments."""
-    return _MapWriter(module, the_map, the_map.branch.type).write(names)
+def compile_map(module: Module, the_map: plan.MapPlan, names: tuple[str, ...] = (), *, shared: bool = False) -> str:
+    """The source of a map's function, after those that it needs; `names` are resources that it takes as arguments.
+
+    `shared` says that it writes into a resource whose lists and objects may be shared.
+    """
+    writer = _MapWriter(module, the_map, the_map.branch.type)
+    writer.shared = shared
+    return writer.write(names)
 
 
 class _MapWriter(ValueWriter):
+    shared = False
+
     def write(self, names: tuple[str, ...]) -> str:
         traced, branch = self.module.traced, self.map.branch
         if self.map.is_segment:
@@ -111,7 +118,8 @@ class _MapWriter(ValueWriter):
     def _child(self, branch: plan.Branch, target: Target, element: FhirElement) -> None:
         inner = Target(self.variable("o"), self.variable("p"), _register(target, element), target.deletes)
         with self._guarded(branch):
-            self.add(f'{inner.name} = {target.name}.get("{element.name}") or {{}}')
+            held = f'{target.name}.get("{element.name}") or {{}}'
+            self.add(f"{inner.name} = {f'dict({held})' if self.shared else held}")
             if self.module.traced:
                 self.add(f'{inner.path} = {target.path} + ".{element.name}"')
             self._fill(branch, inner, f'{target.name}["{element.name}"] = {inner.name}')
@@ -169,7 +177,13 @@ class _MapWriter(ValueWriter):
         self.add(f"{inner.name} = {{}}")
         if self.module.traced:
             self.add(f'{inner.path} = t.item({target.path}, "{name}", {target.name})')
-        self._fill(branch, inner, f'{target.name}.setdefault("{name}", []).append({inner.name})')
+        self._fill(branch, inner, self._adding(target, name, inner.name))
+
+    def _adding(self, target: Target, name: str, value: str) -> str:
+        """Adds to a list of an object."""
+        if self.shared and target.name == "o":
+            return f'put(o, "{name}", {value})'
+        return f'{target.name}.setdefault("{name}", []).append({value})'
 
     def _fill(self, branch: plan.Branch, inner: Target, keep: str) -> None:
         """Fills an object, and keeps it if it exists and is whole."""
@@ -222,13 +236,13 @@ class _MapWriter(ValueWriter):
             self.add(self.wrote(write, f'{target.path} + ".{name}"', "None"))
 
     def _append(self, write: plan.Write, target: Target, name: str) -> None:
-        put = f'{target.name}.setdefault("{name}", []).append(v)'
+        put = self._adding(target, name, "v")
         path = f't.item({target.path}, "{name}", {target.name})'
         if not write.sourced:
             with self.conditional(write):
                 if self.module.traced:
                     self.add(self.wrote(write, path, "None"))
-                self.add(put.replace("(v)", f"({self.module.constants.literal(write.literal)})"))
+                self.add(self._adding(target, name, self.module.constants.literal(write.literal)))
         elif self._loops(write):
             if self._all_at_once(write, target, name):
                 return

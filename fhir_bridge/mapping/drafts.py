@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
+from fhir_bridge.mapping.frozen import freeze, thaw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     Segments = Mapping[str, list[Segment]]
 
 
-_NOTHING: dict[str, Any] = {}
 _NO_NAMES: list[str] = []
 BARE = 2
 """Elements of a resource that says nothing yet: its type and id."""
@@ -26,7 +25,7 @@ BARE = 2
 class Draft:
     """A resource in the making: its JSON, the registers that the sender deleted, the required elements it may lack.
 
-    A remembered one has `kept`, the JSON as bytes, instead of `resource`; it is shared and never changed.
+    A remembered one is `kept`: its resource is frozen, shared between messages.
     """
 
     __slots__ = ("deleted", "id", "is_patient", "kept", "key", "needs", "origin", "ref", "resource")
@@ -37,7 +36,7 @@ class Draft:
         self.is_patient = type_name == "Patient"
         self.resource: dict[str, Any] = {"resourceType": type_name, "id": resource_id}
         self.deleted: list[str] = []
-        self.kept = b""
+        self.kept = False
         self.origin: list[str] | None = None
 
     def remembered(self) -> Draft:
@@ -46,20 +45,18 @@ class Draft:
             return self
         draft = Draft.__new__(Draft)
         draft.id, draft.key, draft.needs, draft.ref, draft.is_patient = self.id, self.key, (), self.ref, self.is_patient
-        draft.kept, draft.resource, draft.deleted, draft.origin = orjson.dumps(self.resource), _NOTHING, _NO_NAMES, None
+        draft.kept, draft.resource, draft.deleted, draft.origin = True, freeze(dict(self.resource)), _NO_NAMES, None
         return draft
 
     def fresh(self) -> Draft:
         """The same, to be changed."""
-        if not self.kept:
-            return self
         draft = Draft("", self.id, self.key, self.needs)
-        draft.ref, draft.resource = self.ref, orjson.loads(self.kept)
-        draft.is_patient = self.is_patient
+        draft.ref, draft.resource, draft.deleted = self.ref, thaw(self.resource), list(self.deleted)
+        draft.is_patient, draft.origin = self.is_patient, self.origin
         return draft
 
 
-def join(into: dict[str, Any], part: dict[str, Any]) -> None:
+def join(into: dict[str, Any], part: Mapping[str, Any]) -> None:
     """Adds what one map wrote to what others did; the checker saw to it that no single element is written twice."""
     for name, value in part.items():
         if name not in into:
@@ -67,7 +64,13 @@ def join(into: dict[str, Any], part: dict[str, Any]) -> None:
         elif isinstance(value, list):
             into[name] = into[name] + value
         elif isinstance(value, dict):
-            join(into[name], value)
+            into[name] = inner = dict(into[name])
+            join(inner, value)
+
+
+def put(into: dict[str, Any], name: str, value: Any) -> None:
+    """Adds to a list that may be shared."""
+    into[name] = [*into.get(name, ()), value]
 
 
 def field(segments: Segments, name: str, number: int) -> str:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from fhir_bridge.record.assertion import Assertion
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ def finish(drafts: list[Draft], incomplete: Callable[[Draft], None]) -> dict[str
     whole = True
     for draft in drafts:
         known = kept.setdefault(draft.id, draft)
-        if known is not draft and (not known.kept or known.kept != draft.kept):
+        if known is not draft and (not known.kept or known.resource != draft.resource):
             kept[draft.id] = _merged(known.fresh(), draft.fresh())
         if draft.needs and whole:
             whole = not _lacks(draft)
@@ -33,7 +31,7 @@ def finish(drafts: list[Draft], incomplete: Callable[[Draft], None]) -> dict[str
 def assertions(drafts: Iterable[Draft]) -> list[Assertion]:
     """What finished drafts assert."""
     return [
-        Assertion(orjson.loads(draft.kept) if draft.kept else draft.resource, draft.key)
+        Assertion(dict(draft.resource) if draft.kept else draft.resource, draft.key)
         if not draft.deleted
         else assertion(draft)
         for draft in drafts
@@ -42,8 +40,6 @@ def assertions(drafts: Iterable[Draft]) -> list[Assertion]:
 
 def assertion(draft: Draft) -> Assertion:
     """What a finished draft asserts, with the registers that were deleted and not stated."""
-    if draft.kept:
-        return Assertion(orjson.loads(draft.kept), draft.key)
     deleted = tuple(name for name in dict.fromkeys(draft.deleted) if not _states(draft.resource, name))
     return Assertion(draft.resource, draft.key, deleted)
 

@@ -1,8 +1,8 @@
 """Conversions that were done before, by the raw text alone: most of what a hospital sends, it has sent already.
 
-Objects are remembered as JSON bytes and given out anew each time, so that nobody can change what is remembered. A
-conversion that met trouble is not remembered, since its trouble must be noted again. Memories belong to one thread, and
-hold a bounded number of texts: each new one then takes the place of the oldest.
+What a segment says is remembered frozen, and shared; parts of segments as JSON bytes, given out anew each time: nobody
+can change what is remembered. A conversion that met trouble is not remembered, since its trouble must be noted again.
+Memories belong to one thread, and hold a bounded number of texts: a new one then takes the place of the oldest.
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from fhir_bridge.mapping.drafts import BARE, Draft, field, join
+from fhir_bridge.mapping.frozen import freeze
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fhir_bridge.mapping.definitions import Segment
     from fhir_bridge.mapping.drafts import Segments
+    from fhir_bridge.mapping.frozen import FrozenDict
+
+    Said = tuple[FrozenDict, list[str] | None, tuple[Draft, ...]]
+    """What a segment says, what it deletes, and the resources that it makes beside."""
 
 MOST_TEXTS = 512
 MOST_SEGMENTS = 512
@@ -30,7 +35,7 @@ class Memory:
 
     def __init__(self, made: list[Draft], trouble: list[str], text: Callable[[str], str]) -> None:
         self._made, self._trouble, self._text = made, trouble, text
-        self._drafts: dict[bytes, Draft] = {}
+        self._drafts: dict[str, Draft] = {}
 
     def _kept(self, drafts: list[Draft]) -> tuple[Draft, ...]:
         """Drafts to keep: the same one for the same resource, however many texts say it."""
@@ -39,7 +44,11 @@ class Memory:
         if len(self._drafts) >= MOST_TEXTS:
             self._drafts.clear()
         kept = [draft.remembered() for draft in drafts]
-        return tuple([self._drafts.setdefault(draft.kept, draft) for draft in kept])
+        for place, draft in enumerate(kept):
+            known = self._drafts.setdefault(draft.id, draft)
+            if known.resource == draft.resource:
+                kept[place] = known
+        return tuple(kept)
 
     def values(self, convert: Callable[[str], Any]) -> Callable[[str], Any]:
         """Remembers values that cannot be changed; not the unreadable ones, whose trouble must be noted again."""
@@ -89,8 +98,8 @@ class Memory:
 
         Senders repeat most segments of a patient from message to message.
         """
-        known: OrderedDict[str, tuple[bytes, list[str] | None, tuple[Draft, ...]]] = OrderedDict()
-        made, trouble, loads, dumps = self._made, self._trouble, orjson.loads, orjson.dumps
+        known: OrderedDict[str, Said] = OrderedDict()
+        made, trouble = self._made, self._trouble
 
         def remember(draft: Draft, segment: Segment, segments: Segments) -> None:
             key = segment.line
@@ -101,20 +110,21 @@ class Memory:
                 found = learn(key, segment, segments)
             elif found[2]:
                 made.extend(found[2])
-            said = loads(found[0])
             if len(draft.resource) == BARE:
-                draft.resource.update(said)
+                draft.resource.update(found[0])
             else:
-                join(draft.resource, said)
+                join(draft.resource, found[0])
             if found[1]:
                 draft.deleted += found[1]
 
-        def learn(key: str, segment: Segment, segments: Segments) -> tuple[bytes, list[str] | None, tuple[Draft, ...]]:
+        def learn(
+            key: str, segment: Segment, segments: Segments
+        ) -> tuple[FrozenDict, list[str] | None, tuple[Draft, ...]]:
             already, troubles = len(made), len(trouble)
             resource: dict[str, Any] = {}
             deleted: list[str] = []
             fill(resource, deleted, padded(segment.fields), segments)
-            learnt = dumps(resource), deleted or None, self._kept(made[already:])
+            learnt = freeze(resource), deleted or None, self._kept(made[already:])
             if len(trouble) == troubles:
                 if len(known) >= MOST_SEGMENTS:
                     known.popitem(last=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.mapping import lookup, values
-from fhir_bridge.mapping.drafts import Draft, compose, field, groups, reference
+from fhir_bridge.mapping.drafts import Draft, compose, field, groups, put, reference
 from fhir_bridge.mapping.errors import Untranslatable
 from fhir_bridge.mapping.memory import MOST_TEXTS, Memory
 from fhir_bridge.mapping.values import Unreadable
@@ -69,9 +69,10 @@ class Scope:
             "text": self.text, "part": self._part_reader(), "first": self._first, "rep": self._rep, "reps": self._reps,
             "valued": self._valued, "count": self._count, "field": field,
             "authority": self.authority,
-            "identifier_key": self._identifier_key, "compose": compose, "display": self._display, "new": self._new,
-            "complete": self._complete, "reference": reference, "concept": lookup.concept, "coding": lookup.coding,
-            "plus": self._plus, "first_valued": self._first_valued, "link": self._link, "groups": groups,
+            "identifier_key": self._identifier_key, "compose": compose, "put": put, "display": self._display,
+            "new": self._new, "complete": self._complete, "reference": reference,
+            "concept": lookup.concept, "coding": lookup.coding, "plus": self._plus, "first_valued": self._first_valued,
+            "link": self._link, "groups": groups,
         }  # fmt: skip
         for kind, read in self._readers().items():
             names[f"to_{kind}"] = decoded = self._guarded(read)

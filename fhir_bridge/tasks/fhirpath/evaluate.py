@@ -120,9 +120,9 @@ def _path(source: Values, steps: list[str]) -> Values:
                 return items
             below: list[Any] = []
             for item in items:
-                value = item.get(name) if type(item) is dict else None
+                value = item.get(name) if isinstance(item, dict) else None
                 if value is not None:
-                    if type(value) is list:
+                    if isinstance(value, list):
                         below += value if None not in value else [part for part in value if part is not None]
                     else:
                         below.append(value)

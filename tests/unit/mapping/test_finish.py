@@ -3,7 +3,7 @@
 import pytest
 
 from fhir_bridge.mapping.drafts import Draft
-from fhir_bridge.mapping.finish import assertion, finish
+from fhir_bridge.mapping.finish import assertion, assertions, finish
 
 
 def draft(resource_id: str, needs=(), **elements) -> Draft:
@@ -25,11 +25,13 @@ def test_two_of_one_id_are_joined_the_first_one_winning():
     assert not lost
 
 
-def test_a_remembered_draft_is_given_out_anew_each_time():
+def test_a_remembered_draft_is_shared_and_cannot_be_changed():
     kept = draft("a", name=[{"family": "A"}]).remembered()
-    first = assertion(kept).resource
-    first["name"].append("changed")
-    assert assertion(kept).resource == {"resourceType": "Thing", "id": "a", "name": [{"family": "A"}]}
+    first = assertions([kept])[0].resource
+    with pytest.raises(TypeError):
+        first["name"].append("changed")
+    first.clear()
+    assert assertions([kept])[0].resource == {"resourceType": "Thing", "id": "a", "name": [{"family": "A"}]}
 
 
 def test_a_remembered_draft_is_not_changed_by_what_is_joined_to_it():
