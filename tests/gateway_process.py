@@ -93,7 +93,7 @@ class Gateway:
             stdout=self._log,
             stderr=self._log,
         )
-        until(self._is_ready)
+        until(self._is_ready, seconds=90)
 
     def _is_ready(self) -> bool:
         assert self.process.poll() is None, "the gateway ended before it was ready"

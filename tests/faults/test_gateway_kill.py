@@ -74,10 +74,12 @@ def kills_at_points(tmp_path, ledger, seed: int, patients: int, times: int) -> N
         account(gateway, ehr, load, ledger)
 
 
+@pytest.mark.timeout(300)
 def test_kills_under_load_lose_nothing_and_double_nothing(tmp_path, ledger):
     storm(tmp_path, ledger, seed=11, rounds=4, patients=20, pause=0.02)
 
 
+@pytest.mark.timeout(300)
 def test_kills_at_each_point_lose_nothing_and_double_nothing(tmp_path, ledger):
     kills_at_points(tmp_path, ledger, seed=12, patients=30, times=1)
     assert ledger.faults.total() == len(POINTS), "each point was reached"

@@ -200,6 +200,7 @@ def cuts_of_a_whole_gateway(tmp_path, ledger, seed: int, patients: int, rounds: 
         account(gateway, ehr, load, ledger)
 
 
+@pytest.mark.timeout(300)
 def test_a_whole_gateway_goes_on_after_power_cuts(tmp_path, ledger):
     cuts_of_a_whole_gateway(tmp_path, ledger, seed=21, patients=15, rounds=2)
 
