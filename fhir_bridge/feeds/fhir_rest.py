@@ -28,6 +28,7 @@ FEED = "fhir"
 TAKEN = ("Patient", "Appointment", "Communication")
 INVALID = "invalid-resource"
 NOT_JSON = "not-json"
+NOT_ALLOWED = "type-not-allowed"
 _ACCEPTED = frozenset({FHIR, JSON})
 _LONGEST_ID = 64
 
@@ -62,6 +63,9 @@ def _push(method: str, resource_type: str, resource_id: str | None) -> Response:
     if ports().feeds.paused(_feed()):
         raise unavailable("feed-paused", "This feed is paused; send it again.")
     raw = _raw()
+    if resource_type not in ports().settings.feed_types.get(_feed(), (resource_type,)):
+        place = Place(resource_type, "not-supported", "This feed does not take this type.")
+        raise _refused(raw, resource_type, 422, NOT_ALLOWED, (place,))
     resource = _checked(raw, resource_type, resource_id)
     body = {
         "method": method,

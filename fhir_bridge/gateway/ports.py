@@ -208,6 +208,8 @@ class Settings:
     stalled_after_seconds: float = 30.0
     largest_message: int = 16 << 20
     precedence: tuple[str, ...] = ()
+    feed_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Message and resource types that a feed may send; feeds that are not here may send all."""
 
 
 @dataclass(frozen=True, slots=True)

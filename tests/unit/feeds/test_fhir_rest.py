@@ -9,7 +9,7 @@ from fhir_bridge.fhir.capability import WRITTEN
 from fhir_bridge.pipeline.ports import JournalFull, Kind
 from fhir_bridge.pipeline.translate import ACCEPTED
 from fhir_bridge.privacy import Role
-from tests.gateway_world import PHI, body_of, uid
+from tests.gateway_world import PHI, body_of, make_world, uid
 
 FHIR = "application/fhir+json"
 PATIENT = {
@@ -127,3 +127,11 @@ def test_a_journal_that_cannot_take_it_is_503(world):
     response = _send(world, "POST", "/fhir/Patient", PATIENT)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert response.json["issue"][0]["code"] == "transient"
+
+
+def test_a_feed_pushes_its_own_types_only(tmp_path):
+    world = make_world(tmp_path, feed_types={"lgh": ("ADT", "Appointment")})
+    response = world.client(Role.FEED).post("/fhir/Patient", json={"resourceType": "Patient"}, content_type=FHIR)
+    assert response.status_code == 422
+    assert [entry.refused for entry in world.journal.entries] == ["type-not-allowed"]
+    world.close()
