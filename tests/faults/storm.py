@@ -59,6 +59,11 @@ class Load:
         """Those of every message that is to be sent."""
         return [control_id for lane in self._lanes for control_id, _ in lane]
 
+    @property
+    def told(self) -> bool:
+        """Whether every message is acknowledged."""
+        return not any(thread.is_alive() for thread in self._threads[:-1])
+
     def start(self) -> None:
         for thread in self._threads:
             thread.start()

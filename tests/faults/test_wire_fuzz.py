@@ -27,7 +27,7 @@ from tests.wire_rig import Rig, message
 LIMIT = 4096
 NOON = 1_767_632_400_000_000
 SECONDS = 1.0
-"""No input of this size may take so long."""
+"""No input of this size may take so long, of this thread's own time: the machine is shared."""
 
 BATCH = b"FHS|^~\\&|EPIC|LGH\rBHS|^~\\&|EPIC|LGH\r" + message("B1") + message("B2") + b"BTS|2\rFTS|1\r"
 WHOLE = (
@@ -98,7 +98,7 @@ class Journal:
 
 
 def through_framing_and_door(stream: bytes, sizes: list[int]) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     reader, door, journal = FrameReader(LIMIT), Hl7v2Door(Feed("lgh", max_size=LIMIT), lambda: NOON), Journal()
     events, at, turn = [], 0, 0
     while at < len(stream):
@@ -127,11 +127,11 @@ def through_framing_and_door(stream: bytes, sizes: list[int]) -> None:
                 admission = door.fault(event.kind, part)
                 answer = door.answer(admission, Receipt(1, 1, NOON))
                 assert answer is None or not read_ack(answer).positive
-    assert time.monotonic() - began < SECONDS
+    assert time.thread_time() - began < SECONDS
 
 
 def through_the_parser(raw: bytes) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     er7.salvage(raw)
     batch.split(raw)
     try:
@@ -148,7 +148,7 @@ def through_the_parser(raw: bytes) -> None:
             read(raw)
         except RemoteProtocolError:
             continue
-    assert time.monotonic() - began < SECONDS
+    assert time.thread_time() - began < SECONDS
 
 
 @QUICK
