@@ -19,7 +19,12 @@ INSIDE = Path(__file__).with_name("inside")
 
 
 def kill_one(gateway: Gateway, rng: random.Random) -> str:
-    """SIGKILL one process: mostly one of the four, now and then the parent, which is then started again."""
+    """SIGKILL one process: mostly one of the four, now and then the parent, which is then started again.
+
+    A gateway that loses a child before all are ready the first time ends; whatever started it starts it again.
+    """
+    if gateway.process.poll() is not None:
+        gateway.start()
     if rng.random() < 0.15:
         gateway.process.kill()
         gateway.process.wait(10)
@@ -45,6 +50,9 @@ def storm(tmp_path, ledger, seed: int, rounds: int, patients: int, pause: float)
             time.sleep(rng.uniform(0.2, 2.0))
             if killed := kill_one(gateway, rng):
                 ledger.faults[f"kill {killed}"] += 1
+        time.sleep(1.0)
+        if gateway.process.poll() is not None:
+            gateway.start()
         until(lambda: len(load.finished) >= 5)
         load.join()
         account(gateway, ehr, load, ledger)

@@ -9,18 +9,19 @@ import asyncio
 import random
 from collections import Counter
 
+import pytest
+
 from adapters.hl7v2.ack import read_ack
 from adapters.hl7v2.load import load
 from fhir_bridge.store.journal_sqlite import SqliteJournalReader
 from tests.faults.wire_alone import Wire, message
 
-ROUNDS = 6
 SENDERS = 12
 SEED = 20260105
 
 
-async def send_under_fire(wire: Wire, sent: dict[str, bytes]) -> list[tuple[str, str, str]]:
-    """Send endless streams while the process is killed ROUNDS times; (control id, code, answer's id) of each answer."""
+async def send_under_fire(wire: Wire, sent: dict[str, bytes], rounds: int) -> list[tuple[str, str, str]]:
+    """Send endless streams while the process is killed `rounds` times; (control id, code, answer's id) of each answer."""
     rng = random.Random(SEED)
     answers: list[tuple[str, str, str]] = []
     enough = asyncio.Event()
@@ -40,7 +41,7 @@ async def send_under_fire(wire: Wire, sent: dict[str, bytes]) -> list[tuple[str,
 
     streams = [stream(lane) for lane in range(SENDERS)]
     sending = asyncio.create_task(load("127.0.0.1", wire.port, streams, on_answer=answered, patience=30, pause=0.02))
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         await asyncio.sleep(rng.uniform(0.05, 0.6))
         await asyncio.to_thread(wire.kill)
         await asyncio.to_thread(wire.start)
@@ -48,15 +49,25 @@ async def send_under_fire(wire: Wire, sent: dict[str, bytes]) -> list[tuple[str,
     enough.set()
     report = await sending
     assert report.given_up == 0
-    assert report.cuts >= ROUNDS * SENDERS // 2, "the kills must have hit messages under way"
+    assert report.cuts >= rounds * SENDERS // 2, "the kills must have hit messages under way"
     return answers
 
 
-def test_every_acknowledged_message_is_in_the_journal_exactly_once(tmp_path):
+def test_every_acknowledged_message_is_in_the_journal_exactly_once(tmp_path, ledger):
+    killed_under_fire(tmp_path, ledger, rounds=6)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_every_acknowledged_message_is_in_the_journal_after_many_kills(tmp_path, ledger):
+    killed_under_fire(tmp_path, ledger, rounds=120)
+
+
+def killed_under_fire(tmp_path, ledger, rounds: int) -> None:
     wire = Wire(tmp_path)
     wire.start()
     sent: dict[str, bytes] = {}
-    answers = asyncio.run(send_under_fire(wire, sent))
+    answers = asyncio.run(send_under_fire(wire, sent, rounds))
     wire.stop()
 
     acknowledged = {control_id: answer_id for control_id, code, answer_id in answers if code == "AA"}
@@ -66,8 +77,14 @@ def test_every_acknowledged_message_is_in_the_journal_exactly_once(tmp_path):
     reader = SqliteJournalReader(tmp_path / "journal.db")
     entries = reader.read(0, 10_000_000)
     originals = {entry.key: entry for entry in entries if not entry.duplicate_of}
+    stored = Counter(entry.key for entry in entries if not entry.duplicate_of)
+    ledger.faults["kill wire alone"] = rounds
+    ledger.sent, ledger.acknowledged = len(sent), len(acknowledged)
+    ledger.lost = len(acknowledged.keys() - stored.keys())
+    ledger.doubled = sum(n > 1 for n in stored.values())
+    ledger.judge()
     assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
-    assert Counter(entry.key for entry in entries if not entry.duplicate_of) == Counter(list(sent))
+    assert stored == Counter(list(sent))
     assert {key: entry.body for key, entry in originals.items()} == sent
     assert {key: f"FB{entry.seq}" for key, entry in originals.items()} == acknowledged
     assert not any(entry.conflicting for entry in entries)
