@@ -121,7 +121,7 @@ def test_workers_that_are_killed_in_their_work_lose_and_double_nothing(empty):
     chance = random.Random(5)
     journal = PostgresJournal(empty)
     with process(empty, "steady"):
-        for n, drafts in enumerate(batched(entries(400), 140)):
+        for n, drafts in enumerate(batched(entries(200), 100)):
             with process(empty, f"short-lived-{n}") as victim:
                 until(lambda: len(shares(empty)) > 1)
                 append(journal, drafts)
