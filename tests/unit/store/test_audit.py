@@ -11,7 +11,7 @@ import pytest
 
 from fhir_bridge.gateway.ports import StoreUnavailable
 from fhir_bridge.privacy import AuditEvent
-from fhir_bridge.privacy.audit import BREAK_GLASS, WINDOW
+from fhir_bridge.privacy.audit import BREAK_GLASS, WINDOW, link
 from fhir_bridge.store.audit import SqliteAudit
 
 
@@ -166,3 +166,13 @@ def test_a_broken_glass_is_for_its_caller_its_patient_and_its_time(audit):
     assert audit.glass("pra-anna", ["grace"], 20) == set()
     assert audit.glass("pra-bea", ["grace"], 15) == set()
     assert [n for n, _ in audit.events(reason=BREAK_GLASS, limit=5)] == [1]
+
+
+def test_who_changes_an_event_and_its_hash_breaks_the_next(audit):
+    audit.write([_event(n, f"p{n}") for n in range(1, 5)])
+    audit._database.execute("DROP TRIGGER event_fixed")
+    first = audit._database.execute("SELECT hash FROM event WHERE n = 1").fetchone()[0]
+    forged = _event(2, "p2", principal="nobody")
+    forged_hash = link(first, 2, forged)
+    audit._database.execute("UPDATE event SET principal = 'nobody', hash = ? WHERE n = 2", (forged_hash,))
+    assert audit.verify()[2] == 3
