@@ -19,6 +19,7 @@ from fhir_bridge.wiring.logs import configure_logs
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command."""
+    os.umask(0o077)  # what is written holds patients' data: nobody else reads it
     words = sys.argv[1:] if argv is None else argv
     if words[:1] in (["_process"], ["_sandbox"]):
         from fhir_bridge.cli import serving

@@ -209,7 +209,7 @@ def web(settings: Settings, ready: Callable[[str], None]) -> None:
         port=settings.http.port,
         interface=Interfaces.WSGI,
         workers=1,
-        blocking_threads=8,
+        blocking_threads=32,
         backpressure=256,
         log_enabled=False,
         respawn_failed_workers=True,
@@ -270,13 +270,15 @@ def interlock(outbox: SqlOutbox, delivery: Delivery) -> str | None:
     from fhir_bridge.tasks import interlock as rules
 
     docs, test = outbox.patient_docs(delivery.patient)
-    if not docs:
+    remembered = outbox.part(delivery.id)
+    if not docs or remembered is None:
         return "unknown-patient"
     patient = project.patient(docs)
-    reference = delivery.resource.get("encounter", {}).get("reference", "")
+    communication = project.resource(remembered)  # with our ids, which what goes out has not
+    reference = communication.get("encounter", {}).get("reference", "")
     encounter = outbox.part(reference.removeprefix("Encounter/")) if reference else None
     held = rules.check(
-        delivery.resource,
+        communication,
         patient=patient,
         encounter=project.resource(encounter) if encounter else None,
         test=test,
