@@ -82,6 +82,7 @@ def test_a_pause_drains_first_and_then_does_not_listen():
                 await asyncio.sleep(0)
             scene.gate.follow(paused=True)
             await scene.become(Gate.DRAINING)
+            await asyncio.sleep(0.1)
             scene.journal.release()
             assert b"MSA|AA|A" in await reader.read()
             await scene.become(Gate.PAUSED)
