@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from fhir_bridge.config import Settings
     from fhir_bridge.store.queries_sql import SqlQueries
+    from fhir_bridge.wiring.stores import Stores
 
+_LOOKS = 50
 _ALL = 10_000
 """More parked entries than that are looked at in several goes."""
 
@@ -89,7 +91,7 @@ def rebuild(arguments: argparse.Namespace) -> int:
     for leftover in settings.var.glob("state.rebuilt.db*"):
         leftover.unlink()
     journal = stores.reader()
-    live = _applied_to(stores.queries())
+    live, before = _live(stores)
     until = live or journal.head()
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
@@ -98,7 +100,6 @@ def rebuild(arguments: argparse.Namespace) -> int:
     rebuilt = digest.digests(fresh)
     differing = []
     if live:
-        before = stores.digests()
         differing = [table for table, value in rebuilt.items() if before[table] != value]
     print(digest.digest(fresh))
     if arguments.replace:
@@ -111,6 +112,16 @@ def rebuild(arguments: argparse.Namespace) -> int:
             file.unlink()
     print("equal to the live state" if live and not differing else "rebuilt", file=sys.stderr)
     return GOOD
+
+
+def _live(stores: Stores) -> tuple[int, dict[str, str]]:
+    """How far the live state is applied, and its digests there: looked at again while it moves."""
+    for _ in range(_LOOKS):
+        live = _applied_to(stores.queries())
+        before = stores.digests() if live else {}
+        if live == _applied_to(stores.queries()):
+            return live, before
+    raise CommandFailed("the state moves all the time: try again in a quieter moment, or with the gateway stopped")
 
 
 def _applied_to(queries: SqlQueries) -> int:
