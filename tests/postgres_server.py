@@ -89,12 +89,23 @@ class PostgresServer:
     def stop(self, number: int = signal.SIGINT) -> None:
         """Stop it: in order, at once (SIGQUIT), or (SIGKILL) every process of it as if the machine had died."""
         if number == signal.SIGKILL:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            self._kill()
         else:
             self.process.send_signal(number)
         self.process.wait(20)
         if number == signal.SIGKILL:
             (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _kill(self) -> None:
+        """Its children make sessions of their own; a new server does not start while one of them lives."""
+        pid = self.process.pid
+        os.kill(pid, signal.SIGSTOP)
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        for each in (*children, pid):
+            os.kill(each, signal.SIGKILL)
+        end = time.monotonic() + START_SECONDS
+        while any(Path(f"/proc/{child}/cmdline").exists() for child in children) and time.monotonic() < end:
+            time.sleep(0.01)
 
     def close(self) -> None:
         """Stop it and remove its folder."""

@@ -139,12 +139,11 @@ def test_one_message_from_two_nodes_at_a_time_is_an_entry_and_its_repeat(url, jo
 
 
 def test_while_the_database_is_gone_nothing_is_told_to_be_stored_and_afterwards_all_is_whole():
-    server = PostgresServer()
+    server, stop = PostgresServer(), threading.Event()
     try:
         schema.bring_up(server.url())
         journal = PostgresJournal(server.url())
         stored: list[str] = []
-        stop = threading.Event()
 
         def send(lane: int) -> None:
             n = 0
@@ -159,7 +158,7 @@ def test_while_the_database_is_gone_nothing_is_told_to_be_stored_and_afterwards_
                 n += 1
 
         with structlog.testing.capture_logs():
-            threads = [threading.Thread(target=send, args=(lane,)) for lane in range(4)]
+            threads = [threading.Thread(target=send, args=(lane,), daemon=True) for lane in range(4)]
             for thread in threads:
                 thread.start()
             for _ in range(2):
@@ -181,6 +180,7 @@ def test_while_the_database_is_gone_nothing_is_told_to_be_stored_and_afterwards_
         reader.close()
         journal.close()
     finally:
+        stop.set()
         server.close()
 
 
