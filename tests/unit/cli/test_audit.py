@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 
 import pytest
 
 from fhir_bridge.cli.main import main
 from tests.gateway_world import uid
+
+
+@pytest.fixture(autouse=True)
+def _logs_stay_as_they_are(monkeypatch):
+    """A command sets up the logs of its process, which here is that of all tests."""
+    monkeypatch.setattr(sys.modules["fhir_bridge.cli.main"], "configure_logs", lambda *_: None)
 
 
 @pytest.fixture
