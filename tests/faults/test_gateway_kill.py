@@ -66,7 +66,7 @@ def kills_at_points(tmp_path, ledger, seed: int, patients: int, times: int) -> N
     points = list(POINTS) * times
     random.Random(seed).shuffle(points)
     with closing(Endpoint(tmp_path / "ehr.log")) as ehr, Gateway(tmp_path, ehr, environment=environment) as gateway:
-        load = Load(gateway, seed, patients, pause=0.03)
+        load = Load(gateway, seed, patients, pause=0.25)
         load.start()
         for point in points:
             (faults / "arming").write_text(point, "ascii")
@@ -89,7 +89,7 @@ def test_kills_under_load_lose_nothing_and_double_nothing(tmp_path, ledger):
 
 @pytest.mark.timeout(300)
 def test_kills_at_each_point_lose_nothing_and_double_nothing(tmp_path, ledger):
-    kills_at_points(tmp_path, ledger, seed=12, patients=30, times=1)
+    kills_at_points(tmp_path, ledger, seed=12, patients=60, times=1)
     assert ledger.faults.total() == len(POINTS), "each point was reached"
 
 
