@@ -22,12 +22,28 @@ if TYPE_CHECKING:
     from fhir_bridge.mapping.drafts import Segments
     from fhir_bridge.mapping.frozen import FrozenDict
 
-    Said = tuple[FrozenDict, list[str] | None, tuple[Draft, ...]]
-    """What a segment says, what it deletes, and the resources that it makes beside."""
-
 MOST_TEXTS = 512
 MOST_SEGMENTS = 512
 """Of each map and conversion. A patient in house is heard of again and again; more would cost more memory than time."""
+
+
+class _Said:
+    """What a segment says, what it deletes, and the resources that it makes beside.
+
+    As JSON bytes at first; frozen once it was asked for again, and then shared: many segments are never seen again.
+    """
+
+    __slots__ = ("_json", "deleted", "drafts", "resource")
+
+    def __init__(self, json: bytes, deleted: list[str], drafts: tuple[Draft, ...]) -> None:
+        self._json, self.deleted, self.drafts = json, deleted, drafts
+        self.resource: FrozenDict | None = None
+
+    def again(self) -> FrozenDict:
+        """What the segment says, when it comes for the second time."""
+        self.resource = freeze(orjson.loads(self._json))
+        self._json = b""
+        return self.resource
 
 
 class Memory:
@@ -98,38 +114,38 @@ class Memory:
 
         Senders repeat most segments of a patient from message to message.
         """
-        known: OrderedDict[str, Said] = OrderedDict()
+        known: OrderedDict[str, _Said] = OrderedDict()
         made, trouble = self._made, self._trouble
 
         def remember(draft: Draft, segment: Segment, segments: Segments) -> None:
             key = segment.line
             for name, number in others:
                 key += "\n" + field(segments, name, number)
-            found = known.get(key)
-            if found is None:
-                found = learn(key, segment, segments)
-            elif found[2]:
-                made.extend(found[2])
+            said = known.get(key)
+            if said is None:
+                learn(key, draft, segment, segments)
+                return
+            if said.drafts:
+                made.extend(said.drafts)
+            resource = said.again() if said.resource is None else said.resource
             if len(draft.resource) == BARE:
-                draft.resource.update(found[0])
+                draft.resource.update(resource)
             else:
-                join(draft.resource, found[0])
-            if found[1]:
-                draft.deleted += found[1]
+                join(draft.resource, resource)
+            if said.deleted:
+                draft.deleted += said.deleted
 
-        def learn(
-            key: str, segment: Segment, segments: Segments
-        ) -> tuple[FrozenDict, list[str] | None, tuple[Draft, ...]]:
+        def learn(key: str, draft: Draft, segment: Segment, segments: Segments) -> None:
             already, troubles = len(made), len(trouble)
             resource: dict[str, Any] = {}
             deleted: list[str] = []
             fill(resource, deleted, padded(segment.fields), segments)
-            learnt = freeze(resource), deleted or None, self._kept(made[already:])
             if len(trouble) == troubles:
                 if len(known) >= MOST_SEGMENTS:
                     known.popitem(last=False)
-                known[key] = learnt
-            return learnt
+                known[key] = _Said(orjson.dumps(resource), deleted, self._kept(made[already:]))
+            join(draft.resource, resource)
+            draft.deleted += deleted
 
         return remember
 
