@@ -104,6 +104,8 @@ def _left_out(found: list[dict[str, Any]]) -> list[str]:
         "-m",
         "pytest",
         "--collect-only",
+        "-o",
+        "addopts=--import-mode=importlib",
         "-q",
         "-m",
         "soak",
@@ -112,6 +114,7 @@ def _left_out(found: list[dict[str, Any]]) -> list[str]:
         "tests/faults",
     ]
     listed = subprocess.run(command, cwd=DOCUMENT.parents[1], capture_output=True, text=True, check=False).stdout
+    assert "::test_" in listed, "pytest did not tell which tests there are"
     wanted = Counter(_family({"test": name}) for name in re.findall(r"::(test_\S+)", listed))
     ran = Counter(_family(run) for run in found)
     lines = ["Not run, or not kept by the ledger, of what `make soak` holds for faults:", ""]
