@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from fhir_bridge.mapping.nodes import CodeTable
 
 _CONCEPTS = frozenset({"Coding", "CodeableConcept"})
+_PERSONAL = frozenset({"CX", "EI", "XPN", "PN", "XAD", "AD", "XTN", "TN"})
+"""Types whose values are one person's or one thing's: they come again with their whole segment, seldom elsewhere."""
 
 
 class ValueWriter(CodeWriter):
@@ -97,8 +99,8 @@ class ValueWriter(CodeWriter):
         """An object by a data type map."""
         if self.module.traced:
             return f"{the_map.function}({{}}, {raw.single}, {raw.separator}, {self.authority}, q, {raw.place})"
-        if not self.map.is_segment:
-            return f"{the_map.function}({{}}, {raw.variable}, {raw.separator}, {self.authority})"
+        if not self.map.is_segment or the_map.source in _PERSONAL:
+            return f"{the_map.function}({{}}, {raw.single}, {raw.separator}, {self.authority})"
         memory = self.module.constants.bind("M", "memo", "map", the_map.function, raw.separator, self.authority)
         return f"{memory}({raw.single})"
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from fhir_bridge.mapping.drafts import Segments
     from fhir_bridge.mapping.frozen import FrozenDict
 
-MOST_TEXTS = 512
-MOST_SEGMENTS = 512
+MOST_TEXTS = 2048
+MOST_SEGMENTS = 1024
 """Of each map and conversion. A patient in house is heard of again and again; more would cost more memory than time."""
 
 
