@@ -1,6 +1,5 @@
 """Traces: each element's origin, what became of each component, and that tracing changes nothing."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
