@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
-from fhir_bridge.record.assertion import Assertion, Link, Translation
+from fhir_bridge.record.assertion import Assertion, Translation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -173,6 +173,3 @@ def patient_or_poison(translation: Translation) -> str:
     if not translation.patients:
         raise Poison("no-patient", "PID-3")
     return translation.patients[0]
-
-
-__all__ = ["ACCEPTED", "FeedSettings", "Link", "Sets", "SetsInForce", "TranslateHl7v2", "fhir", "hl7v2"]
