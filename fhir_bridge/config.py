@@ -48,11 +48,16 @@ class Http:
 
 @dataclass(frozen=True, slots=True)
 class Facility:
-    """The hospital: its name, its time zone, and the language that its associates speak (BCP 47)."""
+    """The hospital: its name, its time zone, and the language that its associates speak (BCP 47).
+
+    `precedence` names the sources of its feeds, who is believed first before others; what was said to this gateway
+    itself ("gateway") comes last unless it is named.
+    """
 
     name: str
     zone: str
     language: str
+    precedence: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +264,7 @@ def _settings(loaded: dict[str, Any], sources: Mapping[str, str], file: Path | N
     return Settings(
         var=place("var", loaded["var"]) or Path("var"),
         http=Http(**loaded["http"]),
-        facility=Facility(**loaded["facility"]),
+        facility=_facility(loaded["facility"]),
         database=Database(loaded["database"]["url"] if loaded["database"]["engine"] == "postgresql" else None),
         feeds=feeds,
         mllp=tuple(
@@ -286,6 +291,11 @@ def _settings(loaded: dict[str, Any], sources: Mapping[str, str], file: Path | N
     )
 
 
+def _facility(table: Mapping[str, Any]) -> Facility:
+    precedence = dict.fromkeys((*table["precedence"], "gateway"))
+    return Facility(**{**table, "precedence": tuple(precedence)})
+
+
 def _auth(table: Mapping[str, Any]) -> Auth | None:
     if table["issuer"] is None:
         return None
@@ -298,6 +308,7 @@ def _feed(name: str, table: Mapping[str, Any], facility_zone: str) -> Feed:
         zone=table["zone"] or facility_zone,
         charset=table["charset"],
         authority=table["authority"],
+        source=table["source"],
         ack=AckMode(table["ack"]),
         on_storage_trouble=StorageTrouble(table["on_storage_trouble"]),
         ack_deadline=table["ack_deadline"],

@@ -65,6 +65,16 @@ def _unknown(key: str, known: Iterable[str]) -> str:
     return f"unknown setting; did you mean {nearest[0]}?" if nearest else "unknown setting"
 
 
+class _Names(fields.Field[list[str]]):
+    """A list of names; in a variable with commas between them."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
+        names = value.split(",") if isinstance(value, str) else value
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValidationError("expected a list of names")
+        return [name.strip() for name in names if name.strip()]
+
+
 class HttpSchema(_Table):
     """[http]."""
 
@@ -78,6 +88,7 @@ class FacilitySchema(_Table):
     name = fields.String(load_default="Hospital")
     zone = fields.String(load_default="UTC", validate=_zone)
     language = fields.String(load_default="en", validate=validate.Regexp(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z"))
+    precedence = _Names(load_default=lambda: ["ehr"])
 
 
 class DatabaseSchema(_Table):
@@ -133,16 +144,6 @@ class MappingSchema(_Table):
     site = fields.String(load_default=None, allow_none=True)
 
 
-class _Names(fields.Field[list[str]]):
-    """A list of names; in a variable with commas between them."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[str]:
-        names = value.split(",") if isinstance(value, str) else value
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValidationError("expected a list of names")
-        return [name.strip() for name in names if name.strip()]
-
-
 class TlsSchema(_Table):
     """[feeds.NAME.tls]: PEM files; with client_ca each client must show a certificate, of client_subjects if given."""
 
@@ -167,6 +168,7 @@ class FeedSchema(_Table):
     zone = fields.String(load_default=None, allow_none=True, validate=_zone)
     charset = fields.String(load_default=None, allow_none=True, validate=_charset)
     authority = fields.String(load_default="")
+    source = fields.String(load_default="ehr", validate=_name)
     ack = fields.String(load_default=AckMode.AS_ASKED.value, validate=validate.OneOf([mode.value for mode in AckMode]))
     on_storage_trouble = fields.String(
         load_default=StorageTrouble.HOLD_THEN_CLOSE.value,

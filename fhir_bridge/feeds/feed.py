@@ -42,13 +42,15 @@ class Feed:
     the assigning authority of identifiers that name none; `max_size` is in bytes, times in seconds. A feed that has
     brought nothing for `silent_after` is reported, None for a feed that may be silent. `idle_timeout` is for a
     connection without a message, `read_timeout` for a message that has begun. `types`, `facilities` and
-    `authorities` are all that it may send, see allowed.py.
+    `authorities` are all that it may send, see allowed.py. `source` is the system behind it: what two feeds of one
+    source say is ordered by time, between sources the site's precedence decides (FOLD 3).
     """
 
     name: str
     zone: str = "UTC"
     charset: str | None = None
     authority: str = ""
+    source: str = "ehr"
     ack: AckMode = AckMode.AS_ASKED
     on_storage_trouble: StorageTrouble = StorageTrouble.HOLD_THEN_CLOSE
     ack_deadline: float = 4.0

@@ -44,7 +44,7 @@ def gateway_ports(settings: Settings) -> Ports:
             version=version("fhir-bridge"),
             language=settings.facility.language,
             largest_message=max((feed.max_size for feed in settings.feeds.values()), default=16 << 20),
-            precedence=("ehr", "gateway"),
+            precedence=settings.facility.precedence,
             feed_types={name: feed.types for name, feed in settings.feeds.items() if feed.types},
         ),
         explain=explainer.explain,

@@ -49,14 +49,14 @@ def configured(settings: Settings) -> dict[str, bytes]:
     folder = settings.mapping_folder or packaged_mappings()
     bodies = {kind: _body(kind, _files(folder, names)) for kind, names in _FOLDERS.items()}
     feeds = {
-        name: asdict(FeedSettings("ehr", feed.zone, feed.charset, feed.authority))
+        name: asdict(FeedSettings(feed.source, feed.zone, feed.charset, feed.authority))
         for name, feed in settings.feeds.items()
     }
     values = {
         "feeds": feeds,
         "facility": {"zone": settings.facility.zone, "language": settings.facility.language},
         "destination": settings.destinations[0].name if settings.destinations else "",
-        "precedence": ["ehr", "gateway"],
+        "precedence": list(settings.facility.precedence),
     }
     bodies[SETTINGS] = _body(SETTINGS, {"settings.json": orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()})
     return bodies

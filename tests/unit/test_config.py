@@ -20,6 +20,7 @@ port = 9000
 name = "Larkspur General Hospital"
 zone = "America/New_York"
 language = "en-US"
+precedence = ["adt", "ehr"]
 
 [mapping]
 folder = "tables"
@@ -31,6 +32,7 @@ port = 2576
 zone = "America/Chicago"
 charset = "iso-8859-1"
 authority = "LGH"
+source = "adt"
 ack = "original"
 on_storage_trouble = "nak"
 ack_deadline = 2.5
@@ -86,6 +88,7 @@ def test_every_key_of_the_file_arrives(tmp_path):
         "America/Chicago",
         "iso-8859-1",
         "LGH",
+        "adt",
         AckMode.ORIGINAL,
         StorageTrouble.NAK,
         ack_deadline=2.5,
@@ -108,6 +111,7 @@ def test_every_key_of_the_file_arrives(tmp_path):
     assert found.feeds["clinic"] == Feed("clinic", zone="America/New_York")
     assert found.feeds["http"].zone == "America/New_York"
     assert (found.facility.name, found.facility.language) == ("Larkspur General Hospital", "en-US")
+    assert found.facility.precedence == ("adt", "ehr", "gateway")
     assert (found.http.host, found.http.port, found.site) == ("0.0.0.0", 9000, "larkspur")
     [ehr] = found.destinations
     assert (ehr.name, ehr.base_url, ehr.profile) == ("ehr", "https://ehr.example/fhir", "oracle")

@@ -1,0 +1,25 @@
+"""What the settings say of feeds and sources reaches the fold by the settings' own activation entry."""
+
+import orjson
+
+from fhir_bridge.config import load
+from fhir_bridge.wiring.sets import SETTINGS, configured
+
+TEXT = """
+[facility]
+precedence = ["registration"]
+[feeds.adt]
+source = "registration"
+[feeds.clinic]
+"""
+
+
+def test_sources_and_their_precedence_are_part_of_the_settings_in_force(tmp_path):
+    (tmp_path / "fhir-bridge.toml").write_text(TEXT)
+    body = orjson.loads(configured(load(None, {}, tmp_path))[SETTINGS])
+    values = orjson.loads(body["files"]["settings.json"])
+    assert {name: feed["source"] for name, feed in values["feeds"].items() if name in ("adt", "clinic")} == {
+        "adt": "registration",
+        "clinic": "ehr",
+    }
+    assert values["precedence"] == ["registration", "gateway"]
