@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from fhir_bridge.pipeline import commands, deliveries, oblige, translate
+from fhir_bridge.pipeline.directory import Directory
 from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
 from fhir_bridge.pipeline.ports import Entry, Kind, Outcome
-from fhir_bridge.pipeline.reconcile import Directory, Frame, Touched, reconcile
+from fhir_bridge.pipeline.reconcile import Frame, Touched, reconcile
 from fhir_bridge.pipeline.state import Ended
 from fhir_bridge.record.clocks import stamp
 from fhir_bridge.record.identity import MergeCycle
@@ -86,8 +87,20 @@ class Fold:
         )
         return self._kinds[entry.kind](entry, frame)
 
+    def keep(self) -> None:
+        """The entry under way is applied."""
+        self._directory.keep()
+
+    def undo(self) -> None:
+        """The entry under way is not applied, or not yet."""
+        self._directory.undo()
+
+    def finish(self) -> None:
+        """Write what the batch as a whole said, before it is committed."""
+        self._directory.write(self.state)
+
     def forget(self) -> None:
-        """Forget what was remembered of entries that are undone."""
+        """The batch is undone."""
         self._directory.forget()
 
     @property

@@ -216,6 +216,7 @@ class PartitionWorker:
                     moved[entry.partition] = entry.seq
                     count += 1
             if moved:
+                self.fold.finish()
                 self.state.fence(self.partitions.owner, {partition: self._tokens[partition] for partition in moved})
         self._cursors.update(moved)
         self._singly = max(0, self._singly - count)
@@ -231,7 +232,7 @@ class PartitionWorker:
         except ReachesBeyond as reason:
             self.state.rollback_entry()
             self.state.withdraw()
-            self.fold.forget()
+            self.fold.undo()
             self._kept_back[entry.partition] = _KeptBack(entry, reason.patients)
             return False
         return True
@@ -251,6 +252,7 @@ class PartitionWorker:
                 self._applier.one(entry)
             finally:
                 self.state.alone = False
+            self.fold.finish()
             self.state.fence(self.partitions.owner, {entry.partition: self._tokens[entry.partition]})
         del self._kept_back[entry.partition]
         self._cursors[entry.partition] = entry.seq

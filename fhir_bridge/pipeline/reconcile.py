@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fhir_bridge.pipeline.directory import Directory
 from fhir_bridge.pipeline.state import PatientRow
 from fhir_bridge.record import episode, identity, merge, project
 from fhir_bridge.record.clocks import DAY, Stamp, instant
@@ -37,41 +38,6 @@ class Touched:
             self.changed.setdefault(part_id, set()).update(names)
 
 
-class Directory:
-    """What was last said of each practitioner, organization and location: a repeat of it needs no look at the state.
-
-    It changes nothing but time: a newer statement equal to the last one leaves a directory entry as it is. The worker
-    empties it when it undoes an entry. Where several workers write one state, its limit is 0: it remembers nothing.
-    """
-
-    LIMIT = 4096
-
-    def __init__(self, limit: int = LIMIT) -> None:
-        self._limit = limit
-        self._said: dict[tuple[str, str], tuple[int, int, dict[str, Any]]] = {}
-
-    def repeats(self, source: str, stamp: Stamp, resource: dict[str, Any]) -> bool:
-        """Whether this is what was said last, said again later; remembers it."""
-        key = (resource["id"], source)
-        known = self._said.get(key)
-        newer = known is None or (known[0], known[1]) < (stamp.clock, stamp.seq)
-        if not newer:
-            self.unsay(source, resource["id"])
-        elif self._limit:
-            if len(self._said) >= self._limit:
-                self._said.clear()
-            self._said[key] = (stamp.clock, stamp.seq, resource)
-        return newer and known is not None and known[2] == resource
-
-    def unsay(self, source: str, part_id: str) -> None:
-        """Forget one entry: a late or deleting statement may leave another value than the one said last."""
-        self._said.pop((part_id, source), None)
-
-    def forget(self) -> None:
-        """Remember nothing."""
-        self._said.clear()
-
-
 @dataclass(slots=True)
 class Frame:
     """The entry that is being applied, as every step of the fold sees it. `source` is the EHR that speaks."""
@@ -94,7 +60,9 @@ def reconcile(frame: Frame, translation: Translation) -> None:
     """Fold a translation into the record; the frame's `touched` then says what changed. Raises identity.MergeCycle."""
     own = [a for a in translation.assertions if a.resource["resourceType"] not in merge.OWNERS]
     for assertion in own:
-        if assertion.resource["resourceType"] not in merge.DIRECTORY or not _is_repeat(frame, assertion):
+        if assertion.resource["resourceType"] in merge.DIRECTORY:
+            frame.directory.say(assertion, frame.source, frame.stamp)
+        else:
             _fold_part(frame, assertion)
     _fold_facts(frame, translation)
     _fold_sets(frame, translation)
@@ -102,13 +70,6 @@ def reconcile(frame: Frame, translation: Translation) -> None:
         _store_part(frame, part_id, doc)
     for link in translation.links:
         _fold_link(frame, link.retired, link.survivor)
-
-
-def _is_repeat(frame: Frame, assertion: Assertion) -> bool:
-    if assertion.deleted:
-        frame.directory.unsay(frame.source, assertion.resource["id"])
-        return False
-    return frame.directory.repeats(frame.source, frame.stamp, assertion.resource)
 
 
 def _fold_part(frame: Frame, assertion: Assertion) -> None:
@@ -214,12 +175,9 @@ def _store_part(frame: Frame, part_id: str, doc: Doc) -> None:
         state.put_part(doc, part_id, None)
         if changed:
             _index_patient(frame, doc)
-    elif kind in merge.DIRECTORY:
-        if changed:
-            state.put_part(doc, None, None)
     else:
         state.put_part(doc, merge.owner(doc, frame.precedence), _live_until(frame, doc))
-    if "identifier" in changed and kind not in merge.DIRECTORY:
+    if "identifier" in changed:
         state.put_identifiers(part_id, kind, (tuple(key.split("|", 1)) for key in doc["ids"]))
 
 

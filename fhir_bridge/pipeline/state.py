@@ -151,6 +151,10 @@ class State(Protocol):
         """Write a part."""
         ...
 
+    def shared_parts(self, part_ids: Sequence[str]) -> dict[str, Doc]:
+        """Parts that everybody's entries may write, by id, kept from other writers until the batch ends."""
+        ...
+
     def live_parts(self, patients: Sequence[str], kinds: Sequence[str], since: Instant) -> list[Doc]:
         """Parts of these patients that rules still look at, in id order."""
         ...

@@ -46,6 +46,7 @@ class Applier:
         try:
             ended = self.fold.apply(entry, now)
             self.state.release()
+            self.fold.keep()
         except self.trouble:
             raise
         except Ignored as reason:
@@ -65,7 +66,7 @@ class Applier:
 
     def _undo(self) -> None:
         self.state.rollback_entry()
-        self.fold.forget()
+        self.fold.undo()
 
     def _park(self, entry: Entry, code: str, location: str, patient: str | None) -> Ended:
         self._undo()
@@ -114,6 +115,7 @@ class Worker:
         try:
             for entry in entries:
                 self._applier.one(entry)
+            self.fold.finish()
             self.state.commit()
         except BaseException:
             self.state.rollback()

@@ -87,7 +87,6 @@ class SqlState:
 
     def savepoint(self) -> None:
         self._event_n = (0, 0)  # an entry that is applied again, after a rollback, numbers its events anew
-        self._event_n = (0, 0)  # an entry that is applied again numbers its lines alike
         self._db.execute("SAVEPOINT entry")
 
     def release(self) -> None:
@@ -151,6 +150,12 @@ class SqlState:
             "patient = excluded.patient, live_until = excluded.live_until, doc = excluded.doc",
             (doc["id"], doc["type"], patient, live_until, dump(doc)),
         )
+
+    def shared_parts(self, part_ids: Sequence[str]) -> dict[str, Doc]:
+        if not part_ids:
+            return {}
+        rows = self._db.execute(f"SELECT id, doc FROM part WHERE id IN ({marks(len(part_ids))})", tuple(part_ids))  # noqa: S608 - marks only
+        return {part_id: orjson.loads(doc) for part_id, doc in rows}
 
     def live_parts(self, patients: Sequence[str], kinds: Sequence[str], since: int) -> list[Doc]:
         if not (patients and kinds):

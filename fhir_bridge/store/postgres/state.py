@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from psycopg.pq import TransactionStatus
 
 from fhir_bridge.store.postgres.connection import PostgresDatabase, connect
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import psycopg
+
+    from fhir_bridge.record.merge import Doc
 
 _COUNT = (
     "INSERT INTO counter_share VALUES (?,?,?,?,?) ON CONFLICT (partition, feed, kind, outcome) "
@@ -109,6 +112,11 @@ class PostgresState(SqlState):
         """Keep other workers from these parts until the batch ends (FOLD 9); in one order, so nobody embraces."""
         for part_id in sorted(set(ids)):
             self._db.execute("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", (part_id,))
+
+    def shared_parts(self, part_ids: Sequence[str]) -> dict[str, Doc]:
+        self.lock(part_ids)
+        rows = self._db.execute("SELECT id, doc FROM part WHERE id = ANY(?)", (list(part_ids),))
+        return {part_id: orjson.loads(doc) for part_id, doc in rows}
 
     def _count(self, feed: str, kind: str, outcome: str, n: int) -> None:
         self._shares[self._partition, feed, kind, outcome] += n

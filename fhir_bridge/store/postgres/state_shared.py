@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fhir_bridge.pipeline.partitions import LeaseLost, ReachesBeyond
-from fhir_bridge.record.merge import DIRECTORY
 from fhir_bridge.store.postgres.state import PostgresState
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ class SharedPostgresState(PostgresState):
     def __init__(self, url: str, *, idle_seconds: float = 15.0) -> None:
         super().__init__(url, idle_seconds=idle_seconds)
         self.alone = False
-        self._directory: set[str] = set()  # ids of parts that all patients share; what a part is never changes
         self._locked: set[str] = set()
         self._by_entry: list[str] = []
         self._patients: set[str] = set()
@@ -57,13 +55,8 @@ class SharedPostgresState(PostgresState):
     # what is read
 
     def part(self, part_id: str) -> Doc | None:
-        if part_id in self._directory:
-            return super().part(part_id)
         self.lock((part_id,))
-        doc = super().part(part_id)
-        if doc is not None and doc["type"] in DIRECTORY:
-            self._directory.add(part_id)
-        return doc
+        return super().part(part_id)
 
     def patient(self, patient_id: str) -> PatientRow | None:
         self._about(patient_id)
@@ -95,9 +88,7 @@ class SharedPostgresState(PostgresState):
     # what is written
 
     def put_part(self, doc: Doc, patient: str | None, live_until: int | None) -> None:
-        if doc["type"] in DIRECTORY:
-            self._beyond()
-        elif patient is not None:
+        if patient is not None:
             self._about(patient)
         super().put_part(doc, patient, live_until)
 
