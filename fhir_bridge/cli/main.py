@@ -107,6 +107,13 @@ def _translating(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check.add_argument("folder", nargs="?", metavar="DIR", help="a folder of mappings (default: those that come along)")
     check.add_argument("--message", metavar="FILE", help="report how a message conforms to its HL7 v2 version instead")
     check.add_argument("--show", metavar="MAP", help="print what a map compiles to, for example 'PID[Patient]'")
+    text = "Account for every row of HL7's v2-to-FHIR guide: mapped, or why not."
+    coverage = _command(commands, "coverage", "coverage:coverage", text)
+    coverage.add_argument("folder", metavar="DIR", help="the guide's tables: messages/, segments/, datatypes/ as CSV")
+    coverage.add_argument("--mappings", metavar="DIR", help="the folder of mappings (default: those that come along)")
+    coverage.add_argument("--rows", action="store_true", help="print every row, not only those unaccounted for")
+    coverage.add_argument("--map", metavar="NAME", help="only the maps whose name has this in it, with all their rows")
+    coverage.add_argument("--json", action="store_true", help="one JSON document")
 
 
 def _journal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
