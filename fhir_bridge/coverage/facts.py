@@ -68,9 +68,7 @@ class _Facts:
         return self._known[one.name]
 
     def of_message(self, message: plan.MessagePlan) -> Iterator[Fact]:
-        rows: list[plan.SegmentPlan] = []
-        for row in message.rows:
-            rows += row.rows if isinstance(row, plan.GroupPlan) else [row]
+        rows = list(_segment_rows(message.rows))
         self._types = {part.row.name.text: part.type for part in rows if part.row.name}
         for part in rows:
             if part.own is not None:
@@ -198,6 +196,14 @@ class _Facts:
         while parts := self._datatype(datatype):
             datatype, numbers = parts[1].datatype, (*numbers, 1)
         return frozenset(Source(source.container, source.numbers + numbers) for source in sources)
+
+
+def _segment_rows(rows: Iterable[plan.SegmentPlan | plan.GroupPlan]) -> Iterator[plan.SegmentPlan]:
+    for row in rows:
+        if isinstance(row, plan.GroupPlan):
+            yield from _segment_rows(row.rows)
+        else:
+            yield row
 
 
 def _root(one: plan.MapPlan) -> str:
