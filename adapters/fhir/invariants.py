@@ -75,6 +75,10 @@ _CON_CLINICAL, _CON_VERIFICATION = f"{_TERMS}condition-clinical", f"{_TERMS}cond
 _ABATEMENT = ("abatementDateTime", "abatementAge", "abatementPeriod", "abatementRange", "abatementString")
 _WRONG_ALLERGY = coded("verificationStatus", _AIT_VERIFICATION, "entered-in-error")
 _WRONG_CONDITION = coded("verificationStatus", _CON_VERIFICATION, "entered-in-error")
+_OBSERVED = (
+    *("valueQuantity", "valueCodeableConcept", "valueString", "valueBoolean", "valueInteger", "valueRange"),
+    *("valueRatio", "valueSampledData", "valueTime", "valueDateTime", "valuePeriod"),
+)
 _NO_VALUE: Schema = {"propertyNames": {"enum": ["id", "extension", "url", "_url"]}}
 
 _QUANTITY = (Invariant("qty-3", "a code for the unit needs its system", both(has("code"), lacks("system"))),)
@@ -167,6 +171,21 @@ INVARIANTS: dict[str, tuple[Invariant, ...]] = {
             "a cancelationReason only where it is cancelled or a noshow",
             both(has("cancelationReason"), {"not": is_one_of("status", "cancelled", "noshow")}),
         ),
+    ),
+    "Observation": (
+        Invariant(
+            "obs-6", "a reason for no value only where there is none", both(has("dataAbsentReason"), has(*_OBSERVED))
+        ),
+    ),
+    "Observation.referenceRange": (Invariant("obs-3", "a low, a high or a text", lacks("low", "high", "text")),),
+    "ServiceRequest": (
+        Invariant("prr-1", "details only of an order with a code", both(has("orderDetail"), lacks("code"))),
+    ),
+    "Timing.repeat": (
+        Invariant("tim-1", "a duration needs its unit", both(has("duration"), lacks("durationUnit"))),
+        Invariant("tim-2", "a period needs its unit", both(has("period"), lacks("periodUnit"))),
+        Invariant("tim-9", "an offset needs an event", both(has("offset"), lacks("when"))),
+        Invariant("tim-10", "a time of day or an event, not both", both(has("timeOfDay"), has("when"))),
     ),
     "Consent": (Invariant("ppc-1", "a policy or a policyRule", lacks("policy", "policyRule")),),
     "AuditEvent.entity": (Invariant("sev-1", "a name or a query, not both", both(has("name"), has("query"))),),

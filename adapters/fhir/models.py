@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 _RESOURCES = (
     "Patient Encounter RelatedPerson Practitioner PractitionerRole Organization Location Coverage Condition "
     "AllergyIntolerance Appointment Communication CommunicationRequest Task DocumentReference Provenance Flag Consent "
-    "Bundle MessageHeader OperationOutcome AuditEvent Parameters CapabilityStatement Subscription"
+    "Bundle MessageHeader OperationOutcome AuditEvent Parameters CapabilityStatement Subscription "
+    "Account Observation Procedure CareTeam ServiceRequest Specimen Device EpisodeOfCare Basic ChargeItem "
+    "DiagnosticReport HealthcareService"
 )
 RESOURCES = tuple(_RESOURCES.split())
 
@@ -37,6 +39,13 @@ COMPLETED = {
     "Encounter.statusHistory.status": _ENCOUNTER_STATUS,
     "Task.status": "draft requested received accepted rejected ready cancelled in-progress on-hold failed completed "
     "entered-in-error",
+    "Observation.status": "registered preliminary final amended corrected cancelled entered-in-error unknown",
+    "DiagnosticReport.status": "registered partial preliminary final amended corrected appended cancelled "
+    "entered-in-error unknown",
+    "Procedure.status": "preparation in-progress not-done on-hold stopped completed entered-in-error unknown",
+    "ServiceRequest.intent": "proposal plan directive order original-order reflex-order filler-order instance-order "
+    "option",
+    "Device.udiCarrier.entryType": "barcode rfid manual card self-reported unknown",
     # The models have none where the code system's page lists symbols, numbers or more than a line's worth.
     "Age.comparator": _COMPARATOR,
     "Count.comparator": _COMPARATOR,

@@ -206,6 +206,53 @@ OTHERS: list[dict[str, Any]] = [
         ],
     },
     {
+        "resourceType": "Account",
+        "status": "active",
+        "identifier": [{"value": "A-100234"}],
+        "subject": [{"reference": "Patient/p-1"}],
+        "coverage": [{"coverage": {"reference": "Coverage/c-1"}, "priority": 1}],
+        "guarantor": [{"party": {"reference": "RelatedPerson/r-1"}}],
+    },
+    {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"text": "Body weight"},
+        "subject": {"reference": "Patient/p-1"},
+        "valueQuantity": {"value": 71.5, "unit": "kg", "system": "http://unitsofmeasure.org", "code": "kg"},
+        "referenceRange": [{"text": "50-90"}],
+        "component": [{"code": {"text": "x"}, "valueTime": "08:30:00"}],
+    },
+    {"resourceType": "Procedure", "status": "completed", "subject": {"reference": "Patient/p-1"}},
+    {
+        "resourceType": "CareTeam",
+        "status": "active",
+        "subject": {"reference": "Patient/p-1"},
+        "participant": [{"member": {"reference": "Practitioner/d-1"}, "role": [{"text": "case manager"}]}],
+    },
+    {
+        "resourceType": "ServiceRequest",
+        "status": "active",
+        "intent": "order",
+        "code": {"text": "Chest X-ray"},
+        "orderDetail": [{"text": "portable"}],
+        "subject": {"reference": "Patient/p-1"},
+        "occurrenceTiming": {
+            "repeat": {"duration": 1, "durationUnit": "h", "period": 1, "periodUnit": "d", "when": ["AC"], "offset": 30}
+        },
+    },
+    {"resourceType": "Specimen", "type": {"text": "blood"}, "subject": {"reference": "Patient/p-1"}},
+    {"resourceType": "Device", "deviceName": [{"name": "Gateway", "type": "manufacturer-name"}]},
+    {"resourceType": "EpisodeOfCare", "status": "active", "patient": {"reference": "Patient/p-1"}},
+    {"resourceType": "Basic", "code": {"text": "history"}, "subject": {"reference": "Patient/p-1"}},
+    {
+        "resourceType": "ChargeItem",
+        "status": "billable",
+        "code": {"text": "room and board"},
+        "subject": {"reference": "Patient/p-1"},
+    },
+    {"resourceType": "DiagnosticReport", "status": "final", "code": {"text": "CBC"}},
+    {"resourceType": "HealthcareService", "active": True, "name": "Cardiology"},
+    {
         "resourceType": "Bundle",
         "type": "collection",
         "entry": [
