@@ -47,11 +47,17 @@ def _map(sides: Sides, node: MapNode) -> plan.MapPlan:
     is_resource = sides.fhir.is_resource(node.target)
     if is_segment and not is_resource:
         sides.wrong(node.at, node.name, "a map from a segment to a resource")
-    branch = build(sides, Place(node.source, node.target), node.rows, nested=not is_resource)
+    for use in node.uses:
+        if not is_segment:
+            sides.wrong(use.name.at, f"{use.name} in {node.name}", "a map from a segment; only those see the message")
+        if not sides.fhir.is_resource(use.type.text):
+            sides.wrong(use.type.at, f"the type {use.type}", "a resource type")
+    names = {use.name.text: use.type.text for use in node.uses}
+    branch = build(sides, Place(node.source, node.target, names), node.rows, nested=not is_resource)
     check_clashes([branch], sides.report)
     ignored = tuple(address for row in node.rows if row.ignore for address in row.source)
     name = python_name(node.name)
-    return plan.MapPlan(node.name, name, node.at.file, node.source, is_segment, is_resource, branch, ignored)
+    return plan.MapPlan(node.name, name, node.at.file, node.source, is_segment, is_resource, branch, ignored, node.uses)
 
 
 def _in_order(sides: Sides, maps: dict[str, MapNode]) -> list[str]:

@@ -76,7 +76,7 @@ class Hl7Side:
 
     def matches(self, datatype: str, wanted: str) -> bool:
         """Whether a map of HL7 type `wanted` can read a source of this type; an unknown type matches all."""
-        return not datatype or datatype == wanted or any({datatype, wanted} <= family for family in _SAME)
+        return datatype in {"", "varies", "VARIES", wanted} or any({datatype, wanted} <= family for family in _SAME)
 
     def _inside(self, address: Address, datatype: str, *numbers: int) -> str:
         for number in numbers:

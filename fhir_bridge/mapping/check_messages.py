@@ -5,12 +5,12 @@ Rows inside of maps are `check_rows`' work; here maps come together in one resou
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fhir_bridge.mapping import conditions, nodes, plan
 from fhir_bridge.mapping.check_clashes import check_clashes
-from fhir_bridge.mapping.check_rows import Place, Sides, build, needs, resolve_key
+from fhir_bridge.mapping.check_rows import Place, Sides, build, needs, owners_of, resolve_key, writes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,6 +96,7 @@ class MessageChecker:
         names = dict(scope.types)
         key = resolve_key(sides, row.key, frozenset({row.segment.text}), names)
         using = self._using(row, made)
+        given = self._given(row, using, names)
         own = build(sides, Place(row.segment.text, made.type, names), row.rows, nested=False) if row.rows else None
         made.branches += [self._maps[using].branch] if using else []
         made.branches += [own] if own else []
@@ -104,8 +105,28 @@ class MessageChecker:
             self._check_name(row.merged_into, made.type, names)
         if new and row.name is not None:
             self._name(row, made, scope, grouped=grouped)
-        used = tuple(sorted({write.resource.text for write in row.rows if write.resource}))
-        return row, made, plan.SegmentPlan(row, made.type, using, key, inside, used, ())
+        used = tuple(sorted(self._referred(own))) if own else ()
+        return row, made, plan.SegmentPlan(row, made.type, using, key, inside, used, (), given)
+
+    def _referred(self, own: plan.Branch) -> set[str]:
+        """The resources that a message's own rows name, in their keys and through the maps that they use too."""
+        found: set[str] = set()
+        for write in (write for member in own.members for write in writes_of(member)):
+            found |= {write.row.resource.text} if write.row.resource else set()
+            found |= {*owners_of(write.key), *(self._maps[write.using].names if write.using in self._maps else ())}
+        return found
+
+    def _given(self, row: nodes.SegmentRow, using: str, names: Mapping[str, str]) -> tuple[str, ...]:
+        """The resources that a row's map refers to, by their names in this message."""
+        given: list[str] = []
+        for use in self._maps[using].uses if using else ():
+            known = names.get(use.name.text)
+            if (known is None and use.sure) or known not in {None, use.type.text}:
+                at = row.using.at if row.using else row.at
+                found = f"{using} without a {use.type} named {use.name}"
+                self._sides.wrong(at, found, "such a resource, made above", use.name.text, names)
+            given.append(use.name.text if known else "")
+        return tuple(given)
 
     def _made(self, row: nodes.SegmentRow, scope: _Scope) -> _Made | None:
         if row.make is not None:
@@ -194,7 +215,7 @@ class MessageChecker:
 
 
 def _with_needs(part: plan.SegmentPlan, unsure: tuple[tuple[str, ...], ...]) -> plan.SegmentPlan:
-    return plan.SegmentPlan(part.row, part.type, part.using, part.key, part.own, part.names, unsure)
+    return replace(part, needs=unsure)
 
 
 def _own_map(row: nodes.SegmentRow, branch: plan.Branch) -> plan.MapPlan:

@@ -24,6 +24,7 @@ BUILT_IN = {"HD[uri]": "HD", "EI[uri]": "EI"}
 """Maps that need no table: an assigning authority as the system of its identifiers."""
 
 _CONCEPTS = frozenset({"Coding", "CodeableConcept"})
+_BYTES = "encoding: base64, hex or text, as the sender writes the bytes"
 _IDENTIFIED = frozenset({"CX", "XCN", "XON", "EI", "EIP", "PPN", "CN"})
 
 
@@ -203,9 +204,19 @@ class _Builder:
             return self._made(write)
         table = self._table(row, element)
         using = self._using(row, element, datatype)
+        write = replace(write, fill=self._fill(row, element))
         if row.codes is None and row.using is None:
             self._check_plain(row, element, datatype)
         return replace(write, table=table, using=using)
+
+    def _fill(self, row: nodes.Row, element: FhirElement) -> Any:
+        """The elements that complete what a map gives."""
+        if row.fill is None or row.using is None:
+            return None
+        if row.codes is not None or row.using.text in BUILT_IN or not isinstance(row.fill, nodes.LiteralObject):
+            self._wrong(row.fill.at, f"fill for {element.name}", "a mapping of elements, beside a data type's map")
+            return None
+        return self._sides.fhir.literal(row.fill, element)
 
     def _check_plain(self, row: nodes.Row, element: FhirElement, datatype: str) -> None:
         at = row.to.at if row.to else row.at
@@ -215,8 +226,12 @@ class _Builder:
         elif element.codes is not None or element.type == "boolean":
             what = "a required value set" if element.codes is not None else "type boolean"
             self._wrong(at, f"{element.name} with {what}", "codes: a table that gives its values")
-        elif element.type in {"time", "base64Binary", "xhtml"}:
+        elif element.type == "xhtml":
             self._wrong(at, f"{element.name} of type {element.type}", "value: a literal; HL7 v2 has nothing that fits")
+        if (element.type == "base64Binary") != bool(row.encoding):
+            expected = "an element of type base64Binary" if row.encoding else _BYTES
+            found = "encoding" if row.encoding else "no encoding"
+            self._wrong(at, f"{found} for {element.name} of type {element.type}", expected)
         if row.join is not None and element.type not in {"string", "markdown", "uri"}:
             self._wrong(at, f"join for {element.name} of type {element.type}", "a text")
         if row.plus is not None and element.type not in {"dateTime", "instant"}:
@@ -262,6 +277,8 @@ class _Builder:
                 "an element of type Reference",
             )
         self._check_target(row.make, row.make.text, write.element)
+        if row.fill is not None:
+            self._wrong(row.fill.at, "fill beside make", "a row in the map that makes the resource")
         if row.using is None or row.key is None:
             self._wrong(row.at, f"make without {'using' if row.using is None else 'key'}", "using (a map) and key")
             return write
@@ -278,7 +295,15 @@ class _Builder:
             _typed(sides, address, containers)
         built = sides.built.get(node.name)
         lacks = needs(sides, row.make.text, built.branch.members, row.make.at) if built else ()
-        return replace(write, using=node.name, key=resolve_key(sides, row.key, containers, {}), needs=lacks)
+        for use in built.uses if built else ():
+            self._check_use(use, row.using)
+        key = resolve_key(sides, row.key, containers, self._place.names)
+        return replace(write, using=node.name, key=key, needs=lacks)
+
+    def _check_use(self, use: nodes.Use, using: nodes.Text) -> None:
+        """What a map of this segment refers to, this one must have too."""
+        if self._place.names.get(use.name.text) != use.type.text:
+            self._wrong(using.at, f"{using} without {use.name}", f"uses: {{{use.name}: {use.type}}} here as well")
 
     def _map(self, name: nodes.Text) -> nodes.MapNode | None:
         node = self._sides.maps.get(name.text)
@@ -350,6 +375,13 @@ def writes_of(member: plan.Member) -> list[plan.Write]:
             return [write]
         case plan.Child(_, branch) | plan.Slot(_, branch, _):
             return [write for inner in branch.members for write in writes_of(inner)]
+
+
+def owners_of(key: plan.Key | None) -> list[str]:
+    """The names of the resources that a key is made of."""
+    if isinstance(key, plan.ComposedKey):
+        return [part for part in key.parts if isinstance(part, str)]
+    return owners_of(key.otherwise) if key is not None else []
 
 
 def loops(branch: plan.Branch) -> list[plan.Write]:

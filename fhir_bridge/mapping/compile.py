@@ -69,7 +69,7 @@ def compile_plan(the_plan: plan.Plan) -> Program:
 
 def _compile(the_plan: plan.Plan, *, traced: bool) -> Compiled:
     module = Module(traced, {one.name: one for one in the_plan.maps}, Constants())
-    source = {one.name: compile_map(module, one) for one in the_plan.maps}
+    source = {one.name: compile_map(module, one, one.names) for one in the_plan.maps}
     source.update({message.name: compile_message(module, message) for message in the_plan.messages})
     read = re.findall(r"\bf\[(\d+)\]", "\n".join(source.values()))
     bindings = {**module.constants.bindings, "padded": ["pad", max(map(int, read), default=0) + 1]}

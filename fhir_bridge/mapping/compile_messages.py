@@ -64,6 +64,15 @@ class _MessageWriter(CodeWriter):
                 self.add(f'raise Untranslatable("missing-segment", "{group.anchor}")')
 
     def _row(self, part: plan.SegmentPlan) -> None:
+        if not part.row.envelope:
+            self._segment(part)
+            return
+        outside, self._read = self._read, set(self._read)
+        with self.block("if ENVELOPE:"):
+            self._segment(part)
+        self._read = outside
+
+    def _segment(self, part: plan.SegmentPlan) -> None:
         row, name = part.row, part.row.segment.text
         if row.ignore:
             if self.module.traced:
@@ -167,12 +176,13 @@ class _MessageWriter(CodeWriter):
         path = f", {variable}.ref" if self.module.traced else ""
         if part.using:
             the_map = self.module.maps[part.using]
+            given = "".join(f", {_variable(name) if name else None}" for name in part.given)
             if self.module.traced:
-                self.add(f"{the_map.function}({variable}.resource, {variable}.deleted, f, g{path})")
+                self.add(f"{the_map.function}({variable}.resource, {variable}.deleted, f, g{path}{given})")
             else:
                 others = sorted(others_of(self.module, the_map))
                 memory = self.module.constants.bind("M", "memo", "segment", the_map.function, others)
-                self.add(f"{memory}({variable}, s, g)")
+                self.add(f"{memory}({variable}, s, g{given})")
         if part.own is not None:
             own = plan.MapPlan(
                 f"{self._message.name} {part.own.name}", f"{self._message.function}_{part.own.function}", part.own.file,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.mapping import plan
-from fhir_bridge.mapping.check_rows import writes_of
+from fhir_bridge.mapping.check_rows import owners_of, writes_of
 from fhir_bridge.mapping.compile_code import Module, Raw, Target
 from fhir_bridge.mapping.compile_values import ValueWriter, addresses_of, reads_of
 from fhir_bridge.mapping.nodes import Address, python_name
@@ -157,6 +157,7 @@ class _MapWriter(ValueWriter):
         for write in writes:
             addresses += [a for a in (*addresses_of(write.key), *write.row.display) if a.field]
         uses_segment = any(self.module.maps[write.using].is_segment for write in writes if write.key)
+        uses_segment |= any(write.row.resource is not None or owners_of(write.key) for write in writes)
         if self.module.traced or uses_segment or branch.needs:
             return False
         if any(not self.own(a) or a.field != number or a.repetition for a in addresses):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fhir_bridge.mapping import conditions, lookup, plan
 from fhir_bridge.mapping.check_codes import unmapped_mode
-from fhir_bridge.mapping.check_rows import writes_of
+from fhir_bridge.mapping.check_rows import owners_of, writes_of
 from fhir_bridge.mapping.compile_code import CodeWriter, Module, Raw
 from fhir_bridge.mapping.expressions import Frame
 from fhir_bridge.mapping.nodes import Address, python_name
@@ -82,6 +82,10 @@ class ValueWriter(CodeWriter):
             return f"authority({raw.single}, {raw.separator})"
         if write.using == "EI[uri]":
             return f"authority({raw.separator}.join(({raw.single}).split({raw.separator})[1:4]), {raw.separator})"
+        if write.row.encoding:
+            return f"bytes_{write.row.encoding}({raw.variable})"
+        if write.fill is not None:
+            return self._filled(write, raw)
         if write.using:
             return self._mapped(self.module.maps[write.using], raw)
         if kind in {"string", "markdown"} and not raw.decoded:
@@ -103,6 +107,21 @@ class ValueWriter(CodeWriter):
             return f"{the_map.function}({{}}, {raw.single}, {raw.separator}, {self.authority})"
         memory = self.module.constants.bind("M", "memo", "map", the_map.function, raw.separator, self.authority)
         return f"{memory}({raw.single})"
+
+    def _filled(self, write: plan.Write, raw: Raw) -> str:
+        """An object by a data type map, completed by literals."""
+        name, using, traced = self.module.name("V"), self.module.maps[write.using], self.module.traced
+        extra = ", q, l" if traced else ""
+        lines = [f"o = {using.function}({{}}, w, s, k{extra})", "if o is None:", "    return None"]
+        number = self.module.row(self.map.name, write) if traced else 0
+        for element, value in write.fill.items():
+            lines += [f'if "{element}" not in o:', f'    o["{element}"] = {self.module.constants.literal(value)}']
+            if traced:
+                lines.append(f'    t.wrote(q + ".{element}", {number}, None, (), "none")')
+        lines.append("return o")
+        self.beside.append(f"def {name}(w, s, k{extra}):\n    " + "\n    ".join(lines) + "\n")
+        place = f", q, {raw.place}" if traced else ""
+        return f"{name}({raw.single}, {raw.separator}, {self.authority}{place})"
 
     def _concept(self, write: plan.Write, table: CodeTable, raw: Raw) -> str:
         """A Coding or CodeableConcept by a code table, completed by what the sender wrote."""
@@ -145,8 +164,9 @@ class ValueWriter(CodeWriter):
         shown = ", ".join(frames.of(address).raw(address) for address in write.row.display)
         body = ["r = None", f"key = {key}", "if key:"]
         body.append(f'    r = new("{type_name}", key, {write.needs!r})')
+        owners = "".join(f", a_{python_name(name)}" for name in using.names)
         if using.is_segment:
-            call = f"{using.function}(r.resource, r.deleted, f, g{', r.ref' if traced else ''})"
+            call = f"{using.function}(r.resource, r.deleted, f, g{', r.ref' if traced else ''}{owners})"
         else:
             authority = self.module.constants.authority(type_name)
             call = f"{using.function}(r.resource, w, s, {authority}{', r.ref, l' if traced else ''})"
@@ -154,11 +174,12 @@ class ValueWriter(CodeWriter):
         if not using.is_segment:
             body[:0] = ["c = w.split(s)", "n = len(c)"]
         outside = using.is_segment or frames.outside
-        arguments = ["w", "s", *(["f", "g"] if outside else []), *(["l"] if traced else [])]
+        named = [f"a_{python_name(name)}" for name in dict.fromkeys([*using.names, *owners_of(write.key)])]
+        arguments = ["w", "s", *(["f", "g"] if outside else []), *named, *(["l"] if traced else [])]
         self.beside.append(f"def {name}({', '.join(arguments)}):\n    " + "\n    ".join(body) + "\n")
-        values = [raw.single, raw.separator, *(["f", "g"] if outside else []), *([raw.place] if traced else [])]
+        values = [raw.single, raw.separator, *(["f", "g"] if outside else []), *named, *([raw.place] if traced else [])]
         call = f"{name}({', '.join(values)})"
-        if traced or not self.map.is_segment:
+        if traced or named or not self.map.is_segment:
             return call
         if not outside:
             memory = self.module.constants.bind("M", "memo", "make", name, raw.separator)

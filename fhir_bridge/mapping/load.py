@@ -24,16 +24,18 @@ from fhir_bridge.mapping.nodes import (
     SegmentRow,
     Text,
     Trigger,
+    Use,
+    is_name,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _KINDS = ("message", "map", "codes")
-_MAP_NAME = re.compile(r"([A-Z][A-Z0-9]{1,2})\[([A-Z][A-Za-z]*(?:\.[a-z][A-Za-z]*)*)\]")
+_MAP_NAME = re.compile(r"([A-Z][A-Z0-9]{1,2})\[([A-Z][A-Za-z]*(?:\.[a-z][A-Za-z]*)*)(?:-[A-Z][A-Za-z0-9]*)*\]")
 _SEGMENT_KEYS = (
-    "segment", "as", "each", "make", "into", "using", "key", "set", "rows", "when", "required", "merged_into",
-    "ignore", "note",
+    "segment", "as", "each", "make", "into", "using", "key", "set", "rows", "when", "required", "envelope",
+    "merged_into", "ignore", "note",
 )  # fmt: skip
 _TRIGGER = re.compile(r"[A-Z][A-Z0-9]{2}\^[A-Z][A-Z0-9]{2}")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -94,7 +96,7 @@ class _Document(RowReader):
             into[node.name] = node
 
     def _map(self, root: yaml.Node) -> MapNode | None:
-        keys = self.mapping(root, ("map", "rows", "note"), "a map", required=("rows",))
+        keys = self.mapping(root, ("map", "uses", "may_use", "rows", "note"), "a map", required=("rows",))
         name = self.text(keys["map"])
         if name is None:
             return None
@@ -102,7 +104,18 @@ class _Document(RowReader):
         if match is None:
             self.problem(name.at, name.text, "a name such as PID[Patient] or CX[Identifier]")
             return None
-        return MapNode(name.text, match[1], match[2], self.rows(keys.get("rows")), name.at)
+        uses = self._uses(keys.get("uses"), sure=True) + self._uses(keys.get("may_use"), sure=False)
+        return MapNode(name.text, match[1], match[2], self.rows(keys.get("rows")), name.at, uses)
+
+    def _uses(self, node: yaml.Node | None, *, sure: bool) -> tuple[Use, ...]:
+        uses: list[Use] = []
+        for name, value in self.pairs(node, "names of resources and their types") if node is not None else []:
+            type_name = self.text(value)
+            if not is_name(name.text):
+                self.problem(name.at, f"the name {name}", "a name of small letters, digits and -")
+            elif type_name is not None:
+                uses.append(Use(name, type_name, sure))
+        return tuple(uses)
 
     def _codes(self, root: yaml.Node) -> CodeTable | None:
         keys = self.mapping(
@@ -207,6 +220,7 @@ class _Document(RowReader):
             rows=self._set_rows(keys.get("set")) + self.rows(keys.get("rows")),
             when=self._optional(keys, "when", self.condition),
             required=self.flag(keys.get("required")),
+            envelope=self.flag(keys.get("envelope")),
             merged_into=self._optional(keys, "merged_into", self.text),
             ignore=self.string(keys.get("ignore")),
         )

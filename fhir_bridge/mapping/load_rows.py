@@ -37,9 +37,12 @@ if TYPE_CHECKING:
 
 ROW_KEYS = (
     "from", "template", "value", "to", "using", "codes", "when", "default", "pick", "plus", "join", "make",
-    "key", "display", "resource", "ignore", "note",
+    "key", "display", "fill", "encoding", "resource", "ignore", "note",
 )  # fmt: skip
-_GO_TOGETHER = {"key": "make", "display": "make", "pick": "from", "plus": "from", "join": "from", "make": "from"}
+_GO_TOGETHER = {
+    "key": "make", "display": "make", "pick": "from", "plus": "from", "join": "from", "make": "from",
+    "fill": "using", "encoding": "from",
+}  # fmt: skip
 _SOURCES = ("from", "template", "value", "resource")
 _UNITS = {"seconds": 1, "minutes": 60, "hours": 3600}
 _STEP = re.compile(r"(_?[a-z][A-Za-z0-9]*)(?:\[([A-Za-z0-9_-]*)\])?")
@@ -83,6 +86,8 @@ class RowReader(Reader):
             make=self._optional(keys, "make", self.text),
             key=self.key(keys["key"]) if "key" in keys else None,
             display=self.addresses(keys["display"]) if "display" in keys else (),
+            fill=self.literal(keys["fill"]) if "fill" in keys else None,
+            encoding=self.choice(keys.get("encoding"), ("base64", "hex", "text"), "what the bytes are written in"),
         )
         return row if len(self._problems) == before else None
 

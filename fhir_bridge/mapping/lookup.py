@@ -38,6 +38,19 @@ def describe(table: CodeTable, mode: str, type_name: str) -> dict[str, Any]:
     }
 
 
+def later(make: Callable[[], Lookup]) -> Lookup:
+    """A lookup that is made when it is first asked: most tables are seldom, or never, needed."""
+    made: Lookup | None = None
+
+    def look(raw: str) -> Any:
+        nonlocal made
+        if made is None:
+            made = make()
+        return made(raw)
+
+    return look
+
+
 def primitive_lookup(spec: dict[str, Any], text: Lookup, trouble: list[str]) -> Lookup:
     """A code's value in an element of a primitive type, None without one. Trouble is noted as `unmapped-code`."""
     kind, known = spec["type"], {key: primitive_value(value[0], spec["type"]) for key, value in spec["table"].items()}

@@ -31,13 +31,15 @@ class TranslateContext:
     """What the feed says of its messages.
 
     `zone` gives an offset to times without one. `authority` is the feed's assigning authority (a namespace or a URI)
-    for identifiers that name none; `authorities` has others for some resource types, as (type, authority).
+    for identifiers that name none; `authorities` has others for some resource types, as (type, authority). `envelope`
+    asks for what a message says of itself as well: MessageHeader, Provenance, Device.
     """
 
     namespace: UUID
     zone: tzinfo
     authority: str = ""
     authorities: tuple[tuple[str, str], ...] = ()
+    envelope: bool = False
 
     def authority_of(self, type_name: str) -> str:
         """The system of identifiers of a resource type that name no authority, '' for none."""
@@ -60,6 +62,7 @@ class Machine:
     ) -> None:
         self._triggers = triggers
         self._component = delimiters.component
+        self._envelope = context.envelope
         self.scope = Scope(delimiters, context.namespace, context.zone, context.authority_of)
         self.tracer = Tracer(self.scope.trouble, compiled.rows) if traced else None
         self._functions = self._bound(compiled, code)
@@ -67,7 +70,7 @@ class Machine:
 
     def _bound(self, compiled: Compiled, code: CodeType) -> dict[str, Any]:
         names = dict(self.scope.names)
-        names["t"] = self.tracer
+        names["t"], names["ENVELOPE"] = self.tracer, self._envelope
         later = {name: spec for name, spec in compiled.bindings.items() if spec[0] == "memo"}
         for name, spec in compiled.bindings.items():
             if name not in later:

@@ -117,18 +117,20 @@ class Memory:
     ) -> Callable[..., None]:
         """Remembers what a segment says, by its text and that of the `others` (segment, field) that its map reads.
 
-        Senders repeat most segments of a patient from message to message.
+        The resources that it refers to count as well. Senders repeat most segments of a patient.
         """
         known: OrderedDict[str, _Said] = OrderedDict()
         made, trouble = self._made, self._trouble
 
-        def remember(draft: Draft, segment: Segment, segments: Segments) -> None:
+        def remember(draft: Draft, segment: Segment, segments: Segments, *owners: Draft | None) -> None:
             key = segment.line
             for name, number in others:
                 key += "\n" + field(segments, name, number)
+            for owner in owners:
+                key += "\n" + owner.ref if owner is not None else "\n"
             said = known.get(key)
             if said is None:
-                learn(key, draft, segment, segments)
+                learn(key, draft, segment, segments, owners)
                 return
             if said.drafts:
                 made.extend(said.drafts)
@@ -140,11 +142,13 @@ class Memory:
             if said.deleted:
                 draft.deleted += said.deleted
 
-        def learn(key: str, draft: Draft, segment: Segment, segments: Segments) -> None:
+        def learn(
+            key: str, draft: Draft, segment: Segment, segments: Segments, owners: tuple[Draft | None, ...]
+        ) -> None:
             already, troubles = len(made), len(trouble)
             resource: dict[str, Any] = {}
             deleted: list[str] = []
-            fill(resource, deleted, padded(segment.fields), segments)
+            fill(resource, deleted, padded(segment.fields), segments, *owners)
             if len(trouble) == troubles:
                 if len(known) >= MOST_SEGMENTS:
                     known.popitem(last=False)

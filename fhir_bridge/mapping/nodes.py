@@ -206,18 +206,30 @@ class Row:
     make: Text | None = None
     key: Key | None = None
     display: tuple[Address, ...] = ()
+    fill: Literal | None = None
+    encoding: str = ""
     ignore: str = ""
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """A resource of the message that a map refers to: ``uses: {patient: Patient}``; `sure` is False for ``may_use``."""
+
+    name: Text
+    type: Text
+    sure: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MapNode:
-    """``map: PID[Patient]`` with its rows."""
+    """``map: PID[Patient]`` with its rows. What stands after a ``-`` in the brackets tells maps to one type apart."""
 
     name: str
     source: str
     target: str
     rows: tuple[Row, ...]
     at: Position
+    uses: tuple[Use, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +281,7 @@ class SegmentRow:
     rows: tuple[Row, ...] = ()
     when: When | None = None
     required: bool = False
+    envelope: bool = False
     merged_into: Text | None = None
     ignore: str = ""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from fhir_bridge.mapping.definitions import FhirElement
-    from fhir_bridge.mapping.nodes import Address, CodeTable, Row, SegmentRow, Trigger
+    from fhir_bridge.mapping.nodes import Address, CodeTable, Row, SegmentRow, Trigger, Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class Write:
     table: CodeTable | None = None
     using: str = ""
     key: Key | None = None
+    fill: Any = None
+    """The elements that complete what a map gives, as a JSON object."""
     needs: tuple[tuple[str, ...], ...] = ()
     """What the resource that `make` makes may lack."""
     repeats: bool = False
@@ -134,6 +136,13 @@ class MapPlan:
     is_resource: bool
     branch: Branch
     ignored: tuple[Address, ...]
+    uses: tuple[Use, ...] = ()
+    """The resources of the message that its rows refer to; its function takes them in this order."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the resources that its function takes."""
+        return tuple(use.name.text for use in self.uses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +156,8 @@ class SegmentPlan:
     own: MapPlan | None
     names: tuple[str, ...]
     needs: tuple[tuple[str, ...], ...]
+    given: tuple[str, ...] = ()
+    """The resources that the map of `using` gets, in its order; '' for one that this message has not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,8 @@ class Scope:
             names[f"to_{kind}"] = decoded = self._guarded(read)
             names[f"as_{kind}"] = self._memory.values(decoded) if kind in _DATES else self._raw(decoded)
         names["as_code"] = self._code
+        for encoding, read_bytes in values.BYTES.items():
+            names[f"bytes_{encoding}"] = self._raw(self._guarded(read_bytes))
         names["to_string"] = names["to_markdown"] = lambda text: text.strip() or None
         return names
 
@@ -92,7 +94,7 @@ class Scope:
             make = (
                 lookup.coding_lookup if parts[0]["type"] in {"Coding", "CodeableConcept"} else lookup.primitive_lookup
             )
-            return make(parts[0], self.text, self.trouble)
+            return lookup.later(lambda: make(parts[0], self.text, self.trouble))
         if kind == "authority":
             return self._authority_of(parts[0])
         if kind == "pad":
@@ -194,6 +196,7 @@ class Scope:
             "canonical": values.read_uri,
             "oid": values.read_uri,
             "uuid": values.read_uri,
+            "time": values.read_time,
             "id": values.read_id,
         }
 

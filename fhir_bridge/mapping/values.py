@@ -7,6 +7,7 @@ report it. Pure functions; delimiters, escapes and messages are `runtime`'s.
 from __future__ import annotations
 
 import re
+from base64 import b64decode, b64encode
 from datetime import date, datetime, timedelta
 from functools import cache
 from hashlib import sha1
@@ -15,7 +16,7 @@ from urllib.parse import quote
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import tzinfo
 
 
@@ -26,6 +27,8 @@ class Unreadable(ValueError):
 _DTM = re.compile(
     r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,9}))?)?)?)?)?)?\s*([+-]\d\d[0-5]\d)?", re.ASCII
 )
+_TM = re.compile(r"(\d\d)([0-5]\d)(?:([0-5]\d)(?:\.(\d{1,9}))?)?", re.ASCII)
+_HOURS = 24
 _INTEGER = re.compile(r"[+-]?\d{1,10}(?:\.0*)?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(?:\d{1,18}(?:\.\d*)?|\.\d+)", re.ASCII)
 _OID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*))+", re.ASCII)
@@ -85,6 +88,37 @@ def read_instant(text: str, zone: tzinfo) -> str:
     if "T" not in value:
         raise Unreadable
     return value
+
+
+def read_time(text: str) -> str:
+    """A FHIR time: hours and minutes at least, since R4 knows no less; it has no offset to keep. Raises Unreadable."""
+    match = _TM.fullmatch(text)
+    if match is None or int(match[1]) >= _HOURS:
+        raise Unreadable
+    fraction = f".{match[4]}" if match[4] else ""
+    return f"{match[1]}:{match[2]}:{match[3] or '00'}{fraction}"
+
+
+def _from_base64(text: str) -> str:
+    try:
+        return b64encode(b64decode("".join(text.split()), validate=True)).decode()
+    except ValueError:
+        raise Unreadable from None
+
+
+def _from_hex(text: str) -> str:
+    try:
+        return b64encode(bytes.fromhex(text)).decode()
+    except ValueError:
+        raise Unreadable from None
+
+
+BYTES: Mapping[str, Callable[[str], str]] = {
+    "base64": _from_base64,
+    "hex": _from_hex,
+    "text": lambda text: b64encode(text.encode()).decode(),
+}
+"""A FHIR base64Binary from what HL7 v2's ED.4 may name (table 0299), and from a plain text. They raise Unreadable."""
 
 
 def add_seconds(value: str, seconds: int) -> str:
