@@ -36,7 +36,8 @@ def read(folder: Path, key: str) -> Program | None:
             name: TriggerSpec(**{**spec, "complete": tuple(spec["complete"])})
             for name, spec in document["triggers"].items()
         }
-        return Program(Compiled(**document["plain"]), Compiled(**document["traced"]), triggers)
+        plain, traced = Compiled(**document["plain"]), Compiled(**document["traced"])
+        return Program(plain, traced, triggers, document["authorities"], document["empty"])
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 

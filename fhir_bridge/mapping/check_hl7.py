@@ -41,8 +41,8 @@ class Hl7Side:
         self._datatype = cache(definitions.datatype)
 
     def is_segment(self, name: str) -> bool:
-        """Whether HL7 has a segment of this name, or it is a local one (Z…)."""
-        return name.startswith("Z") or self._segment(name) is not None
+        """Whether HL7 has a segment of this name, or an overlay declares it (Z…)."""
+        return self._segment(name) is not None
 
     def is_datatype(self, name: str) -> bool:
         """Whether HL7 has a data type of this name."""
@@ -62,10 +62,9 @@ class Hl7Side:
         fields = self._segment(address.container)
         if address.field > MOST_FIELDS:
             self._wrong(address, str(address), f"a field up to {MOST_FIELDS}")
-        if address.container.startswith("Z"):
-            return "", False
         if fields is None:
-            self._wrong(address, f"no segment {address.container}", "a segment of HL7 v2")
+            expected = "a segment of HL7 v2, or one that an overlay declares"
+            self._wrong(address, f"no segment {address.container}", expected)
             return "", False
         part = fields.get(address.field)
         if part is None:

@@ -7,7 +7,7 @@ literals are bound as constants. Running it is `translate`'s work, keeping it `c
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.mapping.compile_code import Module
@@ -47,11 +47,13 @@ class TriggerSpec:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled set."""
+    """A compiled set. `authorities` and `empty` are what its overlays declare: systems, empty fields that delete."""
 
     plain: Compiled
     traced: Compiled
     triggers: dict[str, TriggerSpec]
+    authorities: dict[str, str] = field(default_factory=dict)
+    empty: dict[str, list[int]] = field(default_factory=dict)
 
 
 def compile_plan(the_plan: plan.Plan) -> Program:

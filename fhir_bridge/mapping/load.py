@@ -6,6 +6,7 @@ code ``NO`` is no boolean). Names are not looked up here; that is `check`'s work
 
 from __future__ import annotations
 
+import io
 import re
 from typing import TYPE_CHECKING, TypeVar
 
@@ -46,18 +47,35 @@ _Node = TypeVar("_Node", MapNode, CodeTable, MessageNode)
 def read_files(files: Mapping[str, bytes]) -> tuple[MappingFiles, list[Problem]]:
     """Nodes of all files (name relative to the folder → content), and every mistake of form in them."""
     problems: list[Problem] = []
+    return read_roots(compose_files(files, problems), problems), problems
+
+
+def compose_files(files: Mapping[str, bytes], problems: list[Problem]) -> dict[str, yaml.Node]:
+    """The YAML nodes of files; each node's mark bears its file's name. Files that are not YAML are problems."""
+    roots = {name: _compose(name, files[name], problems) for name in sorted(files)}
+    return {name: root for name, root in roots.items() if root is not None}
+
+
+def read_roots(roots: Mapping[str, yaml.Node], problems: list[Problem]) -> MappingFiles:
+    """The nodes of documents, and every mistake of form in them among the problems."""
     read = MappingFiles({}, {}, {})
-    for name in sorted(files):
-        root = _compose(name, files[name], problems)
-        if root is not None:
-            _Document(name, problems).read(root, read)
-    return read, problems
+    for root in roots.values():
+        _Document(problems).read(root, read)
+    return read
+
+
+class _Named(io.BytesIO):
+    """Bytes of a file, whose name YAML puts into its marks."""
+
+    def __init__(self, name: str, content: bytes) -> None:
+        super().__init__(content)
+        self.name = name
 
 
 def _compose(name: str, content: bytes, problems: list[Problem]) -> yaml.Node | None:
     start = Position(name, 1, 1)
     try:
-        root: yaml.Node | None = yaml.compose(content, Loader=_LOADER)
+        root: yaml.Node | None = yaml.compose(_Named(name, content), Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = Position(name, mark.line + 1, mark.column + 1) if mark else start

@@ -21,15 +21,20 @@ _MAX_DEPTH = 12
 
 
 class Reader:
-    """Reads one file; problems go to the list that it was given."""
+    """Reads YAML nodes; problems go to the list that it was given."""
 
-    def __init__(self, file: str, problems: list[Problem]) -> None:
-        self._file = file
+    def __init__(self, problems: list[Problem]) -> None:
         self._problems = problems
 
+    @property
+    def count(self) -> int:
+        """How many problems were found until now."""
+        return len(self._problems)
+
     def at(self, node: yaml.Node) -> Position:
-        """Where a node begins."""
-        return Position(self._file, node.start_mark.line + 1, node.start_mark.column + 1)
+        """Where a node begins; an overlay's nodes stand among those of other files, so the file is the mark's."""
+        mark = node.start_mark
+        return Position(mark.name, mark.line + 1, mark.column + 1)
 
     def problem(
         self, node: yaml.Node | Position, found: str, expected: str, name: str = "", names: Iterable[str] = ()
@@ -38,7 +43,7 @@ class Reader:
         at = node if isinstance(node, Position) else self.at(node)
         self._problems.append(Problem(at, found, expected, nearest(name, names) if name else ""))
 
-    def keys(self, root: yaml.Node) -> list[str]:
+    def keys(self, root: yaml.Node | None) -> list[str]:
         """The keys of a mapping as they stand, without judging them."""
         if not isinstance(root, yaml.MappingNode):
             return []

@@ -6,6 +6,7 @@ What compiled code may call is `runtime`'s; which code runs is `translate`'s cho
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.mapping import values
@@ -57,13 +58,16 @@ class Machine:
         triggers: Mapping[str, TriggerSpec],
         delimiters: Delimiters,
         context: TranslateContext,
+        authorities: Mapping[str, str],
         *,
         traced: bool,
     ) -> None:
         self._triggers = triggers
         self._component = delimiters.component
         self._envelope = context.envelope
-        self.scope = Scope(delimiters, context.namespace, context.zone, context.authority_of)
+        self.scope = Scope(
+            delimiters, context.namespace, context.zone, partial(_system, context, authorities), authorities
+        )
         self.tracer = Tracer(self.scope.trouble, compiled.rows) if traced else None
         self._functions = self._bound(compiled, code)
         self._time = self._functions["as_dateTime"]
@@ -172,3 +176,9 @@ class Machine:
         if self.scope.trouble:
             self.tracer.warn((-1,))
         return tuple(dict.fromkeys(self.tracer.warnings))
+
+
+def _system(context: TranslateContext, authorities: Mapping[str, str], type_name: str) -> str:
+    """The system of identifiers of a resource type that name no authority: the feed's, as overlays name it."""
+    name = dict(context.authorities).get(type_name, context.authority)
+    return authorities.get(name) or context.authority_of(type_name)

@@ -45,6 +45,7 @@ class Scope:
         namespace: UUID,
         zone: tzinfo,
         authority_of: Callable[[str], str],
+        authorities: Mapping[str, str],
     ) -> None:
         self.made: list[Draft] = []
         self.trouble: list[str] = []
@@ -53,7 +54,7 @@ class Scope:
         self.new_id = values.id_maker(namespace)
         self._ids: dict[str, str] = {}
         self._zone = zone
-        self._authority_of = authority_of
+        self._authority_of, self._authorities = authority_of, authorities
         self._component, self._sub = delimiters.component or _NEVER, delimiters.subcomponent or _NEVER
         self._repetition, self._escape = delimiters.repetition or _NEVER, delimiters.escape or _NEVER
         self._marks = self._component + self._sub + self._repetition + " "
@@ -224,14 +225,15 @@ class Scope:
 
     def _authority_reader(self) -> Callable[..., str | None]:
         known: dict[str, str] = {}
-        text, sub = self.text, self._sub
+        text, sub, systems = self.text, self._sub, self._authorities
 
         def authority(raw: str, separator: str = sub) -> str | None:
             """An HD (its parts divided by `separator`) as a URI."""
             uri = known.get(separator + raw)
             if uri is None:
                 parts = [text(part) for part in raw.split(separator)]
-                uri = values.authority_uri(*[*parts, "", ""][:3])
+                name, universal, kind = [*parts, "", ""][:3]
+                uri = systems.get(name) or systems.get(universal) or values.authority_uri(name, universal, kind)
                 if len(known) >= MOST_TEXTS:
                     known.clear()
                 known[separator + raw] = uri

@@ -63,11 +63,11 @@ class Tracer:
         self._ignored: list[Place] = []
         self.warnings: list[str] = []
 
-    def begin(self, message: Message) -> None:
-        """Forget the message before, and take this one."""
+    def begin(self, message: Message, read: Message) -> None:
+        """Forget the message before, and take this one; `read` is the same as the compiled code reads it."""
         self._message = message
         self._alive: list[list[str]] = []
-        self._index = {id(segment.fields): number for number, segment in enumerate(message.segments)}
+        self._index = {id(segment.fields): number for number, segment in enumerate(read.segments)}
         self._entries, self._used, self._ignored, self.warnings = [], [], [], []
 
     # what traced code calls

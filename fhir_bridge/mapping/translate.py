@@ -10,6 +10,7 @@ import hashlib
 import re
 import sys
 import threading
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +19,18 @@ from uuid import UUID
 from fhir_bridge.mapping import cache as kept
 from fhir_bridge.mapping.check import check
 from fhir_bridge.mapping.compile import Compiled, Program, compile_plan
-from fhir_bridge.mapping.load import read_files
+from fhir_bridge.mapping.declared import DeclaredHl7
+from fhir_bridge.mapping.emptied import Emptied
+from fhir_bridge.mapping.load import read_roots
 from fhir_bridge.mapping.machine import Machine, TranslateContext
+from fhir_bridge.mapping.overlay import concerned, overlaid
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import CodeType
 
     from fhir_bridge.mapping.definitions import FhirDefinitions, Hl7Definitions, Message
+    from fhir_bridge.mapping.errors import Problem
     from fhir_bridge.mapping.trace import Trace
     from fhir_bridge.record.assertion import Translation
 
@@ -60,7 +66,7 @@ class MappingSet:
     def translate(self, message: Message, context: TranslateContext) -> Translation:
         """What a message asserts. Raises NotMapped or Untranslatable."""
         machine = self._machine(message, context, traced=False)
-        translation = machine.run(message)
+        translation = machine.run(Emptied(message, self._program.empty) if self._program.empty else message)
         if machine.scope.trouble:
             return self.trace(message, context).translation
         return translation
@@ -69,8 +75,9 @@ class MappingSet:
         """The same, with the origin of each element and what became of each component. Raises as `translate` does."""
         machine = self._machine(message, context, traced=True)
         assert machine.tracer is not None
-        machine.tracer.begin(message)
-        return machine.tracer.trace(machine.run(message))
+        filled = Emptied(message, self._program.empty) if self._program.empty else message
+        machine.tracer.begin(message, filled)
+        return machine.tracer.trace(machine.run(filled))
 
     def _machine(self, message: Message, context: TranslateContext, *, traced: bool) -> Machine:
         local: dict[Any, Any] = self._local.__dict__
@@ -91,8 +98,10 @@ class MappingSet:
             if len(machines) >= _MACHINES:
                 machines.clear()
             compiled, code = self._compiled(traced=traced), self._bytecode(traced=traced)
-            triggers = self._program.triggers
-            machine = machines[key] = Machine(compiled, code, triggers, message.delimiters, context, traced=traced)
+            program = self._program
+            machine = machines[key] = Machine(
+                compiled, code, program.triggers, message.delimiters, context, program.authorities, traced=traced
+            )
         return machine
 
     def _compiled(self, *, traced: bool) -> Compiled:
@@ -105,24 +114,37 @@ class MappingSet:
         return self._code[traced]
 
 
-def load(folder: Path, fhir: FhirDefinitions, hl7: Hl7Definitions, cache: Path | None = None) -> MappingSet:
+def load(
+    folder: Path, fhir: FhirDefinitions, hl7: Hl7Definitions, cache: Path | None = None, site: str = ""
+) -> MappingSet:
     """The mapping set of a folder; from the cache if it was compiled before. Raises CheckFailed with all mistakes."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml"} and path.is_file())
-    return load_files({str(path.relative_to(folder)): path.read_bytes() for path in paths}, fhir, hl7, cache)
+    content = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    return load_files(content, fhir, hl7, cache, site)
 
 
 def load_files(
-    files: dict[str, bytes], fhir: FhirDefinitions, hl7: Hl7Definitions, cache: Path | None = None
+    files: Mapping[str, bytes], fhir: FhirDefinitions, hl7: Hl7Definitions, cache: Path | None = None, site: str = ""
 ) -> MappingSet:
-    """The mapping set of files given by name. Raises CheckFailed with all mistakes."""
+    """The mapping set of files given by name, with a site's overlays. Raises CheckFailed with all mistakes."""
+    files = concerned(files, site)
     key = _key(files, fhir, hl7)
     program = kept.read(cache, key) if cache is not None else None
     if program is None:
-        read, problems = read_files(files)
-        program = compile_plan(check(read, problems, fhir, hl7))
+        program = _compiled(files, fhir, hl7, site)
         if cache is not None:
             kept.write(cache, key, program)
     return MappingSet(key, program)
+
+
+def _compiled(files: Mapping[str, bytes], fhir: FhirDefinitions, hl7: Hl7Definitions, site: str) -> Program:
+    problems: list[Problem] = []
+    documents, declared = overlaid(files, site, hl7, problems)
+    with_declared = DeclaredHl7(hl7, declared.segments)
+    the_plan = check(read_roots(documents, problems), problems, fhir, with_declared)
+    return replace(
+        compile_plan(the_plan), authorities=dict(declared.authorities), empty=declared.emptied(with_declared)
+    )
 
 
 @lru_cache(maxsize=1)
@@ -134,7 +156,7 @@ def _compiler() -> bytes:
     return digest.digest()
 
 
-def _key(files: dict[str, bytes], fhir: FhirDefinitions, hl7: Hl7Definitions) -> str:
+def _key(files: Mapping[str, bytes], fhir: FhirDefinitions, hl7: Hl7Definitions) -> str:
     """The hash of all that a set is made from."""
     digest = hashlib.sha256()
     python = ".".join(map(str, sys.version_info[:2]))
