@@ -19,7 +19,6 @@ from fhir_bridge.coverage.reasons import Reasons, read_reasons
 from fhir_bridge.mapping import CheckFailed
 from fhir_bridge.mapping.check import check
 from fhir_bridge.mapping.load import read_files
-from fhir_bridge.source import CheckFailed as SourceFailed
 from fhir_bridge.wiring.installation import packaged_mappings
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def coverage(arguments: argparse.Namespace) -> int:
         ledger = ledger_of(Path(arguments.folder), mappings)
     except NoGuide as error:
         raise WrongCall(str(error)) from error
-    except (CheckFailed, SourceFailed) as failed:
+    except CheckFailed as failed:
         raise CommandFailed(f"the mapping set does not check:\n{failed}") from failed
     if arguments.json:
         print(orjson.dumps(report.document(ledger), option=orjson.OPT_INDENT_2).decode())
@@ -54,8 +53,8 @@ def _print(ledger: Ledger, arguments: argparse.Namespace) -> None:
         print("\n".join(report.summary(ledger)))
     for text in report.row_lines(chosen, STATES if arguments.rows or arguments.map else (OPEN,)):
         print(text)
-    for finding in ledger.findings:
-        print(finding)
+    for problem in ledger.problems:
+        print(problem)
     segments, types = report.figures(ledger.segments), report.figures(ledger.datatypes)
     print(
         f"{segments['rows']} segment rows: {segments[OPEN]} unaccounted, {100 * report.share(segments):.1f} % of the"

@@ -11,7 +11,7 @@ import orjson
 
 from adapters.hl7v2 import er7
 from adapters.hl7v2.errors import Er7Error
-from fhir_bridge import mapping, source
+from fhir_bridge import mapping
 from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 from fhir_bridge.cli.sending import messages
 from fhir_bridge.tasks.education import load_catalogue
@@ -64,7 +64,8 @@ def _document(
 
 def _verdict(verdict: Exception) -> str:
     if isinstance(verdict, mapping.NotMapped):
-        return f"not mapped: there is no table for {verdict.trigger}"
+        why = verdict.why or f"there is no table for {verdict.trigger}"
+        return f"ignored: {why}" if verdict.why else f"not mapped: {why}"
     if isinstance(verdict, mapping.Untranslatable):
         return f"cannot be translated: {verdict.code} at {verdict.location}"
     return f"cannot be read: {verdict}"
@@ -130,8 +131,6 @@ def check_folder(folder: Path | None) -> list[str]:
             step()
         except mapping.CheckFailed as failed:
             errors += [str(problem) for problem in failed.problems]
-        except source.CheckFailed as failed:
-            errors += [str(finding) for finding in failed.findings]
     return errors
 
 

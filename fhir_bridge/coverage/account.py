@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fhir_bridge.coverage.notation import ANY, Source, Target, constant, map_parts, same, source_of, targets
-from fhir_bridge.source import Finding
+from fhir_bridge.source import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +54,7 @@ class Ledger:
 
     segments: tuple[Line, ...]
     datatypes: tuple[Line, ...]
-    findings: tuple[Finding, ...]
+    problems: tuple[Problem, ...]
 
 
 def account(
@@ -70,8 +70,8 @@ def account(
             meant = targets(rows, reasons.spelling)
             lines += [_line(row, meant[row.line], matcher, reasons, used) for row in rows]
         both.append(tuple(lines))
-    findings = [*_untrue(used, matcher, reasons), *_unused_spelling(guide, reasons)]
-    return Ledger(both[0], both[1], tuple(sorted(findings)))
+    problems = [*_untrue(used, matcher, reasons), *_unused_spelling(guide, reasons)]
+    return Ledger(both[0], both[1], tuple(sorted(problems)))
 
 
 def _line(row: GuideRow, target: Target, matcher: _Matcher, reasons: Reasons, used: dict[Entry, list[Line]]) -> Line:
@@ -79,9 +79,9 @@ def _line(row: GuideRow, target: Target, matcher: _Matcher, reasons: Reasons, us
     line = Line(row, MAPPED, fact.row) if fact else Line(row, OPEN, hint=hint)
     entries = [entry for entry in reasons.entries if entry.names(row)]
     for entry in entries[:1] if fact is None else []:
-        if entry.at:
-            other = matcher.elsewhere(row, entry.at)
-            line = Line(row, ELSEWHERE, f"{entry.at}, {other.row}") if other else line
+        if entry.element:
+            other = matcher.elsewhere(row, entry.element)
+            line = Line(row, ELSEWHERE, f"{entry.element}, {other.row}") if other else line
         else:
             line = Line(row, entry.reason, entry.why)
     for entry in entries:
@@ -89,30 +89,30 @@ def _line(row: GuideRow, target: Target, matcher: _Matcher, reasons: Reasons, us
     return line
 
 
-def _untrue(used: dict[Entry, list[Line]], matcher: _Matcher, reasons: Reasons) -> Iterable[Finding]:
+def _untrue(used: dict[Entry, list[Line]], matcher: _Matcher, reasons: Reasons) -> Iterable[Problem]:
     for entry, lines in used.items():
         if not lines:
-            yield Finding(entry.place, "an entry that is about no row", "map, field and to as the guide writes them")
+            yield Problem(entry.at, "an entry that is about no row", "map, field and to as the guide writes them")
         mapped = [line for line in lines if line.state == MAPPED]
         if mapped:
             row = mapped[0].row
-            yield Finding(entry.place, f"a reason for {row.field} to {row.target}", f"none: {mapped[0].by} maps it")
-        if entry.at and any(line.state == OPEN for line in lines):
-            yield Finding(entry.place, f"at: {entry.at}", "an element that our tables write from that field")
+            yield Problem(entry.at, f"a reason for {row.field} to {row.target}", f"none: {mapped[0].by} maps it")
+        if entry.element and any(line.state == OPEN for line in lines):
+            yield Problem(entry.at, f"at: {entry.element}", "an element that our tables write from that field")
         if entry.reason == "illegal":
             legal = [
                 line.row for line in lines if matcher.is_legal(targets([line.row], reasons.spelling)[line.row.line])
             ]
             if legal:
-                yield Finding(entry.place, f"illegal: {legal[0].target}", "another reason, since R4 has that element")
+                yield Problem(entry.at, f"illegal: {legal[0].target}", "another reason, since R4 has that element")
 
 
-def _unused_spelling(guide: Guide, reasons: Reasons) -> Iterable[Finding]:
+def _unused_spelling(guide: Guide, reasons: Reasons) -> Iterable[Problem]:
     texts = [row.target for maps in (guide.segments, guide.datatypes) for rows in maps.values() for row in rows]
     place = reasons.entries[0].place if reasons.entries else None
     for wrong in reasons.spelling:
         if place is not None and not any(wrong in text for text in texts):
-            yield Finding(replace(place, line=1, column=1), f"spelling: {wrong}", "something that the guide writes")
+            yield Problem(replace(place, line=1, column=1), f"spelling: {wrong}", "something that the guide writes")
 
 
 class _Matcher:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fhir_bridge.source import CheckFailed, Finding, Listing, Node, Place, Scalar, Table, nearest, read
+from fhir_bridge.source import CheckFailed, Listing, Node, Position, Problem, Scalar, Table, nearest, read
 
 if TYPE_CHECKING:
     from fhir_bridge.coverage.guide import GuideRow
@@ -21,16 +21,16 @@ _KEYS = ("map", "field", "to", "value", "reason", "with", "at", "why")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry. `at` names the element (``Coverage.subscriberId``) that holds what the row asks for elsewhere."""
+    """One entry. `element` names the element (``Coverage.subscriberId``) that holds what the row asks for elsewhere."""
 
-    place: Place
+    at: Position
     maps: tuple[str, ...]
     fields: tuple[str, ...]
     targets: tuple[str, ...]
     value: str | None
     reason: str
     other: str
-    at: str
+    element: str
     why: str
 
     def names(self, row: GuideRow) -> bool:
@@ -55,33 +55,33 @@ class Reasons:
 
 def read_reasons(text: str, file: str) -> Reasons:
     """Read the file. Raises CheckFailed with everything that is wrong with its form."""
-    findings: list[Finding] = []
+    problems: list[Problem] = []
     root = read(text, file)
-    reader = _Reader(findings)
+    reader = _Reader(problems)
     table = reader.table(root, ("coverage", "spelling", "rows", "tables", "codes"))
     entries = tuple(reader.entry(node) for node in reader.items(table.get("rows")))
     codes = tuple(reader.entry(node) for node in reader.items(table.get("codes")))
     spelling = {key: reader.text(node) for key, node in reader.table(table.get("spelling"), None).items()}
     tables = {key: reader.texts(node) for key, node in reader.table(table.get("tables"), None).items()}
-    if findings:
-        raise CheckFailed(findings)
+    if problems:
+        raise CheckFailed(problems)
     return Reasons(entries, spelling, tables, codes)
 
 
 class _Reader:
-    def __init__(self, findings: list[Finding]) -> None:
-        self._findings = findings
+    def __init__(self, problems: list[Problem]) -> None:
+        self._findings = problems
 
     def table(self, node: Node | None, known: tuple[str, ...] | None) -> dict[str, Node]:
         if node is None:
             return {}
         if not isinstance(node, Table):
-            self._wrong(node.place, "something else", "a mapping")
+            self._wrong(node.at, "something else", "a mapping")
             return {}
         for key, place in node.keys.items():
             if known is not None and key not in known:
                 self._findings.append(
-                    Finding(place, f"the key {key}", f"one of {', '.join(known)}", nearest(key, known))
+                    Problem(place, f"the key {key}", f"one of {', '.join(known)}", nearest(key, known))
                 )
         return node.entries
 
@@ -89,7 +89,7 @@ class _Reader:
         if node is None:
             return []
         if not isinstance(node, Listing):
-            self._wrong(node.place, "something else", "a list")
+            self._wrong(node.at, "something else", "a list")
             return []
         return list(node)
 
@@ -97,7 +97,7 @@ class _Reader:
         if node is None:
             return ""
         if not isinstance(node, Scalar):
-            self._wrong(node.place, "something else", "a text")
+            self._wrong(node.at, "something else", "a text")
             return ""
         return node.raw.strip("'\"") if not isinstance(node.value, str) else node.value
 
@@ -110,21 +110,21 @@ class _Reader:
         keys = self.table(node, _KEYS)
         reason, at = self.text(keys.get("reason")), self.text(keys.get("at"))
         if bool(reason) == bool(at):
-            self._wrong(node.place, "neither or both of reason and at", "one of them")
+            self._wrong(node.at, "neither or both of reason and at", "one of them")
         if reason and reason not in KINDS:
-            self._findings.append(Finding(node.place, f"the reason {reason}", ", ".join(KINDS), nearest(reason, KINDS)))
+            self._findings.append(Problem(node.at, f"the reason {reason}", ", ".join(KINDS), nearest(reason, KINDS)))
         if (reason == "contradicts") != ("with" in keys):
             self._wrong(
-                node.place, "contradicts without with, or with without contradicts", "both: the other row's target"
+                node.at, "contradicts without with, or with without contradicts", "both: the other row's target"
             )
         if not self.text(keys.get("why")) and reason != "illegal":
-            self._wrong(node.place, "an entry without why", "why: in a few words")
+            self._wrong(node.at, "an entry without why", "why: in a few words")
         value = self.text(keys["value"]) if "value" in keys else None
         maps, fields, targets = (self.texts(keys.get(key)) for key in ("map", "field", "to"))
         if not maps:
-            self._wrong(node.place, "an entry without map", "the map of the rows that it is about")
+            self._wrong(node.at, "an entry without map", "the map of the rows that it is about")
         return Entry(
-            node.place,
+            node.at,
             maps,
             fields,
             targets,
@@ -135,5 +135,5 @@ class _Reader:
             self.text(keys.get("why")),
         )
 
-    def _wrong(self, place: Place, found: str, expected: str) -> None:
-        self._findings.append(Finding(place, found, expected))
+    def _wrong(self, place: Position, found: str, expected: str) -> None:
+        self._findings.append(Problem(place, found, expected))

@@ -64,7 +64,7 @@ def document(ledger: Ledger) -> dict[str, Any]:
     return {
         name: {"figures": figures(lines), "rows": [_row(line) for line in lines]}
         for name, lines in (("segments", ledger.segments), ("datatypes", ledger.datatypes))
-    } | {"wrong": [str(finding) for finding in ledger.findings]}
+    } | {"wrong": [str(problem) for problem in ledger.problems]}
 
 
 def _row(line: Line) -> dict[str, Any]:
@@ -81,4 +81,4 @@ def _row(line: Line) -> dict[str, Any]:
 
 def is_complete(ledger: Ledger) -> bool:
     """Whether every row is accounted for, and every reason true."""
-    return not ledger.findings and all(line.state != OPEN for line in (*ledger.segments, *ledger.datatypes))
+    return not ledger.problems and all(line.state != OPEN for line in (*ledger.segments, *ledger.datatypes))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from fhir_bridge.source import CheckFailed, Finding, Listing, Node, Place, Scalar, Table, nearest, read
+from fhir_bridge.source import CheckFailed, Listing, Node, Position, Problem, Scalar, Table, nearest, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -62,46 +62,46 @@ class Catalogue:
 
 
 def load_catalogue(folder: Path) -> Catalogue:
-    """The checked catalogue of a folder. Raises CheckFailed with all findings."""
+    """The checked catalogue of a folder. Raises CheckFailed with all problems."""
     return load_materials({path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.yaml"))})
 
 
 def load_materials(texts: Mapping[str, str]) -> Catalogue:
-    """The checked catalogue of files given as name → text. Raises CheckFailed with all findings."""
-    findings: list[Finding] = []
+    """The checked catalogue of files given as name → text. Raises CheckFailed with all problems."""
+    problems: list[Problem] = []
     materials: list[Material] = []
     for name in sorted(texts):
         try:
             root = read(texts[name], name)
         except CheckFailed as failed:
-            findings.extend(failed.findings)
+            problems.extend(failed.problems)
             continue
         listing = root.entries.get("materials") if isinstance(root, Table) else None
         if not isinstance(listing, Listing):
-            findings.append(Finding(root.place, "a file without materials", "one table with the list materials:"))
+            problems.append(Problem(root.at, "a file without materials", "one table with the list materials:"))
             continue
-        materials.extend(m for m in (_material(item, findings) for item in listing) if m is not None)
-    if findings:
-        raise CheckFailed(findings)
+        materials.extend(m for m in (_material(item, problems) for item in listing) if m is not None)
+    if problems:
+        raise CheckFailed(problems)
     return Catalogue(tuple(materials))
 
 
-def _material(node: Node, findings: list[Finding]) -> Material | None:
-    before = len(findings)
+def _material(node: Node, problems: list[Problem]) -> Material | None:
+    before = len(problems)
     if not isinstance(node, Table):
-        findings.append(Finding(node.place, "no table", f"material: {', '.join(_KEYS)}"))
+        problems.append(Problem(node.at, "no table", f"material: {', '.join(_KEYS)}"))
         return None
     for key, place in node.keys.items():
         if key not in _KEYS:
-            findings.append(Finding(place, f"the key {key}", "a key of material", nearest(key, _KEYS)))
-    texts = {key: _text(node, key, findings) for key in _KEYS if key != "icd10"}
-    prefixes = _prefixes(node, findings)
-    _expect(node, "code", texts, _SLUG, "a code of small letters, digits and hyphens", findings)
-    _expect(node, "language", texts, _LANGUAGE, "a language as BCP 47 has it: en, es, zh-Hans", findings)
-    _expect(node, "grade", texts, re.compile(r"([1-9]|1[0-2])\Z"), "a reading grade from 1 to 12", findings)
-    _expect(node, "version", texts, re.compile(r"[1-9][0-9]{0,3}\Z"), "a whole number", findings)
-    reviewed = _date(node, texts["reviewed"], findings)
-    if len(findings) > before or reviewed is None:
+            problems.append(Problem(place, f"the key {key}", "a key of material", nearest(key, _KEYS)))
+    texts = {key: _text(node, key, problems) for key in _KEYS if key != "icd10"}
+    prefixes = _prefixes(node, problems)
+    _expect(node, "code", texts, _SLUG, "a code of small letters, digits and hyphens", problems)
+    _expect(node, "language", texts, _LANGUAGE, "a language as BCP 47 has it: en, es, zh-Hans", problems)
+    _expect(node, "grade", texts, re.compile(r"([1-9]|1[0-2])\Z"), "a reading grade from 1 to 12", problems)
+    _expect(node, "version", texts, re.compile(r"[1-9][0-9]{0,3}\Z"), "a whole number", problems)
+    reviewed = _date(node, texts["reviewed"], problems)
+    if len(problems) > before or reviewed is None:
         return None
     return Material(
         texts["code"],
@@ -115,46 +115,46 @@ def _material(node: Node, findings: list[Finding]) -> Material | None:
     )
 
 
-def _place(node: Table, key: str) -> Place:
+def _place(node: Table, key: str) -> Position:
     value = node.entries.get(key)
-    return value.place if value else node.place
+    return value.at if value else node.at
 
 
-def _text(node: Table, key: str, findings: list[Finding]) -> str:
+def _text(node: Table, key: str, problems: list[Problem]) -> str:
     value = node.entries.get(key)
     if isinstance(value, Scalar) and value.value is not None:
         return str(value.value).strip()
-    findings.append(
-        Finding(_place(node, key), f"no {key}" if value is None else "no text", f"the key {key} with a text")
+    problems.append(
+        Problem(_place(node, key), f"no {key}" if value is None else "no text", f"the key {key} with a text")
     )
     return ""
 
 
-def _prefixes(node: Table, findings: list[Finding]) -> tuple[str, ...]:
+def _prefixes(node: Table, problems: list[Problem]) -> tuple[str, ...]:
     value = node.entries.get("icd10")
     items = value.items if isinstance(value, Listing) else ()
     if not items:
-        findings.append(Finding(_place(node, "icd10"), "no icd10", "a list of ICD-10 prefixes, such as [I50]"))
+        problems.append(Problem(_place(node, "icd10"), "no icd10", "a list of ICD-10 prefixes, such as [I50]"))
     prefixes = []
     for item in items:
         text = str(item.value) if isinstance(item, Scalar) else ""
         if not _ICD10.match(text):
-            findings.append(Finding(item.place, text or "no text", "an ICD-10 prefix, such as I50 or E11.9"))
+            problems.append(Problem(item.at, text or "no text", "an ICD-10 prefix, such as I50 or E11.9"))
         prefixes.append(text.replace(".", ""))
     return tuple(prefixes)
 
 
 def _expect(
-    node: Table, key: str, texts: dict[str, str], pattern: re.Pattern[str], expected: str, findings: list[Finding]
+    node: Table, key: str, texts: dict[str, str], pattern: re.Pattern[str], expected: str, problems: list[Problem]
 ) -> None:
     if texts[key] and not pattern.match(texts[key]):
-        findings.append(Finding(_place(node, key), texts[key], expected))
+        problems.append(Problem(_place(node, key), texts[key], expected))
 
 
-def _date(node: Table, text: str, findings: list[Finding]) -> date | None:
+def _date(node: Table, text: str, problems: list[Problem]) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
         if text:
-            findings.append(Finding(_place(node, "reviewed"), text, "a date such as 2026-03-31"))
+            problems.append(Problem(_place(node, "reviewed"), text, "a date such as 2026-03-31"))
         return None

@@ -1,4 +1,4 @@
-"""Rules from YAML: read, checked, and their expressions made ready. Raises CheckFailed with all findings at once.
+"""Rules from YAML: read, checked, and their expressions made ready. Raises CheckFailed with all problems at once.
 
 It stands apart from rules.py so that judging knows no files. A parsed expression is kept in the cache folder as nodes,
 keyed by the content of all files, so that a process that starts with known rules never loads the FHIRPath parser.
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.record.episode import AXES
-from fhir_bridge.source import CheckFailed, Finding, Listing, Node, Place, Scalar, Table, nearest, read
+from fhir_bridge.source import CheckFailed, Listing, Node, Position, Problem, Scalar, Table, nearest, read
 from fhir_bridge.tasks import durations
 from fhir_bridge.tasks.fhirpath import expression, nodes
 from fhir_bridge.tasks.fhirpath.faults import CONDITION, MOMENT, FaultyExpression
@@ -91,7 +91,7 @@ def load_rules(folder: Path, cache: Path | None = None) -> RuleSet:
     """The checked rules of a folder."""
     texts = read_folder(folder)
     if not texts:
-        raise CheckFailed([Finding(Place(str(folder), 1, 1), "no .yaml file", "files of rules")])
+        raise CheckFailed([Problem(Position(str(folder), 1, 1), "no .yaml file", "files of rules")])
     return load_texts(texts, cache)
 
 
@@ -101,8 +101,8 @@ def load_texts(texts: Mapping[str, str], cache: Path | None = None) -> RuleSet:
     parsed = _Parsed(cache and cache / f"rules-{FORMAT}-{digest}.json")
     check = _Check(parsed)
     rules = [rule for name in sorted(texts) for rule in check.file(name, texts[name])]
-    if check.findings:
-        raise CheckFailed(check.findings)
+    if check.problems:
+        raise CheckFailed(check.problems)
     parsed.save()
     return RuleSet(digest, tuple(rules))
 
@@ -156,19 +156,19 @@ class _Check:
     """Reads files into rules and gathers what is wrong."""
 
     parsed: _Parsed
-    findings: list[Finding] = field(default_factory=list)
-    seen: dict[tuple[str, str], Place] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    seen: dict[tuple[str, str], Position] = field(default_factory=dict)
 
     def file(self, name: str, text: str) -> list[Rule]:
         """The rules of one file."""
         try:
             root = read(text, name)
         except CheckFailed as failed:
-            self.findings.extend(failed.findings)
+            self.problems.extend(failed.problems)
             return []
         listing = root.entries.get("rules") if isinstance(root, Table) else None
         if not isinstance(listing, Listing):
-            self.findings.append(Finding(root.place, "a file without rules", "one table with the list rules:"))
+            self.problems.append(Problem(root.at, "a file without rules", "one table with the list rules:"))
             return []
         rules = [self.rule(item) for item in listing]
         return [rule for rule in rules if rule is not None]
@@ -176,15 +176,15 @@ class _Check:
     def rule(self, node: Node) -> Rule | None:
         """One rule, or None where anything of it is wrong."""
         if not isinstance(node, Table):
-            self.findings.append(Finding(node.place, "no table", "a rule: code, version, title, …"))
+            self.problems.append(Problem(node.at, "no table", "a rule: code, version, title, …"))
             return None
-        before = len(self.findings)
+        before = len(self.problems)
         fields = _Fields(node, self)
         fields.names()
         scope = fields.one_of("scope", tuple(SCOPES), "Encounter")
         values = self._values(fields, scope)
         self._together(node, fields, values)
-        return Rule(**values) if len(self.findings) == before else None
+        return Rule(**values) if len(self.problems) == before else None
 
     def _values(self, fields: _Fields, scope: str) -> dict[str, Any]:
         writes = fields.one_of("writes", WRITES, "none")
@@ -212,15 +212,15 @@ class _Check:
             "why": fields.text("why"),
             "while_alive": fields.boolean("while_alive", default=True),
             "outcomes": fields.several("outcomes", OUTCOMES) or ("done", "not-done"),
-            "place": str(fields.table.place),
+            "place": str(fields.table.at),
         }
 
     def _together(self, node: Table, fields: _Fields, values: dict[str, Any]) -> None:
         """What must hold between keys."""
         key = (values["code"], values["scope"])
         if key in self.seen:
-            self.findings.append(
-                Finding(
+            self.problems.append(
+                Problem(
                     fields.place("code"),
                     f"the rule {key[0]} for {key[1]} again",
                     f"it once (first at {self.seen[key]})",
@@ -228,12 +228,12 @@ class _Check:
             )
         self.seen.setdefault(key, fields.place("code"))
         if values["due"].needs_event and "event" not in node.entries:
-            self.findings.append(
-                Finding(fields.place("due"), "before event", "the key event: an expression that gives its time")
+            self.problems.append(
+                Problem(fields.place("due"), "before event", "the key event: an expression that gives its time")
             )
         if values["writes"] and not values["topic"]:
-            self.findings.append(
-                Finding(fields.place("writes"), "a rule that writes", "the key topic: what it is about")
+            self.problems.append(
+                Problem(fields.place("writes"), "a rule that writes", "the key topic: what it is about")
             )
 
 
@@ -244,10 +244,10 @@ class _Fields:
     table: Table
     check: _Check
 
-    def place(self, key: str) -> Place:
+    def place(self, key: str) -> Position:
         """Where a key's value stands, or the rule where it has none."""
         node = self.table.entries.get(key)
-        return node.place if node else self.table.place
+        return node.at if node else self.table.at
 
     def names(self) -> None:
         """Note unknown and missing keys."""
@@ -257,16 +257,16 @@ class _Fields:
                 self._note(place, f"the key {key}", "a key of a rule", nearest(key, known))
         for key in _REQUIRED:
             if key not in self.table.entries:
-                self._note(self.table.place, f"a rule without {key}", f"the key {key}")
+                self._note(self.table.at, f"a rule without {key}", f"the key {key}")
 
-    def _note(self, place: Place, found: str, expected: str, near: str = "") -> None:
-        self.check.findings.append(Finding(place, found, expected, near))
+    def _note(self, place: Position, found: str, expected: str, near: str = "") -> None:
+        self.check.problems.append(Problem(place, found, expected, near))
 
     def _scalar(self, key: str, expected: str) -> Scalar | None:
         node = self.table.entries.get(key)
         if node is None or (isinstance(node, Scalar) and node.value is not None):
             return node
-        self._note(node.place, "nothing" if isinstance(node, Scalar) else "a list or table", expected)
+        self._note(node.at, "nothing" if isinstance(node, Scalar) else "a list or table", expected)
         return None
 
     def text(self, key: str) -> str:
@@ -290,7 +290,7 @@ class _Fields:
             text = str(item.value) if isinstance(item, Scalar) else "a list or table"
             texts.append(text)
             if text not in names:
-                self._note(item.place, text, f"one of {', '.join(names)}", nearest(text, names))
+                self._note(item.at, text, f"one of {', '.join(names)}", nearest(text, names))
         return tuple(texts)
 
     def one_of(self, key: str, names: tuple[str, ...], default: str) -> str:
@@ -300,7 +300,7 @@ class _Fields:
         if scalar is None:
             return default
         if scalar.value not in names:
-            self._note(scalar.place, str(scalar.value), expected, nearest(str(scalar.value), names))
+            self._note(scalar.at, str(scalar.value), expected, nearest(str(scalar.value), names))
             return default
         return str(scalar.value)
 
@@ -310,7 +310,7 @@ class _Fields:
         if scalar is None:
             return least
         if type(scalar.value) is not int or not least <= scalar.value <= most:
-            self._note(scalar.place, str(scalar.value), f"a whole number from {least} to {most}")
+            self._note(scalar.at, str(scalar.value), f"a whole number from {least} to {most}")
             return least
         return scalar.value
 
@@ -320,7 +320,7 @@ class _Fields:
         if scalar is None:
             return default
         if not isinstance(scalar.value, bool):
-            self._note(scalar.place, str(scalar.value), "true or false")
+            self._note(scalar.at, str(scalar.value), "true or false")
             return default
         return scalar.value
 
@@ -334,7 +334,7 @@ class _Fields:
         )
         percents = tuple(value for value in values if type(value) is int and 0 < value <= 100)
         if len(percents) != len(values) or list(percents) != sorted(set(percents)):
-            self._note(node.place, "an escalation that is not rising per cents", "such as [50, 80, 100]")
+            self._note(node.at, "an escalation that is not rising per cents", "such as [50, 80, 100]")
         return percents
 
     def due(self) -> durations.Due:
@@ -345,7 +345,7 @@ class _Fields:
         try:
             return durations.due(str(scalar.value))
         except durations.BadDuration as bad:
-            self._note(scalar.place, bad.found, bad.expected)
+            self._note(scalar.at, bad.found, bad.expected)
             return durations.Due("", ())
 
     def expression(self, key: str, scope: str, gives: str) -> expression.Expression | None:

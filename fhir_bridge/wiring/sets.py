@@ -101,10 +101,8 @@ def _errors(kind: str, files: Mapping[str, str], cache: Path) -> list[str]:
             load_mapping_files(files, cache)
         elif kind == RULES:
             _load_rules(files, cache)
-    except mapping.CheckFailed as failed:
-        return [str(problem) for problem in failed.problems]
     except CheckFailed as failed:
-        return [str(finding) for finding in failed.findings]
+        return [str(problem) for problem in failed.problems]
     return []
 
 
@@ -211,7 +209,7 @@ class Translator:
             message = er7.parse(body, default_charset=feed.charset)
             translation = self._set.translate(message, context(self._namespace, feed))
         except mapping.NotMapped as verdict:
-            raise Ignored("not-mapped", verdict.trigger) from verdict
+            raise Ignored("not-wanted" if verdict.why else "not-mapped", verdict.trigger) from verdict
         except mapping.Untranslatable as verdict:
             raise Poison(verdict.code, verdict.location) from verdict
         except Er7Error as error:

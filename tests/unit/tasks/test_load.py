@@ -30,7 +30,7 @@ rules:
 def findings(text, name="x.yaml"):
     with pytest.raises(CheckFailed) as failed:
         load_texts({name: text})
-    return [str(finding) for finding in failed.value.findings]
+    return [str(problem) for problem in failed.value.problems]
 
 
 def test_a_rule_with_its_defaults():
@@ -59,47 +59,47 @@ def changed(key, value):
 @pytest.mark.parametrize(
     ("text", "finding"),
     [
-        (changed("code", "Welcome Round"), "x.yaml:2:11: found Welcome Round, expected a code of small letters"),
-        (changed("version", "two"), "x.yaml:3:14: found two, expected a whole number from 1 to 9999"),
+        (changed("code", "Welcome Round"), "x.yaml:2:11: found Welcome Round; expected a code of small letters"),
+        (changed("version", "two"), "x.yaml:3:14: found two; expected a whole number from 1 to 9999"),
         (
             changed("scope", "Encuonter"),
-            "x.yaml:6:12: found Encuonter, expected one of Encounter, Appointment, Communication, Patient (did you mean Encounter?)",
+            "x.yaml:6:12: found Encuonter; expected one of Encounter, Appointment, Communication, Patient; did you mean Encounter?",
         ),
-        (changed("fact", "admited"), "x.yaml:7:11: found admited, expected one of pre-admitted, "),
-        (changed("fact", "[admitted, booked]"), "x.yaml:7:22: found booked, expected one of pre-admitted, "),
+        (changed("fact", "admited"), "x.yaml:7:11: found admited; expected one of pre-admitted, "),
+        (changed("fact", "[admitted, booked]"), "x.yaml:7:22: found booked; expected one of pre-admitted, "),
         (
             changed("when", "\"%encounter.clas.code = 'IMP'\""),
-            "x.yaml:8:23: found clas, expected an element of Encounter (did you mean class?)",
+            "x.yaml:8:23: found clas; expected an element of Encounter; did you mean class?",
         ),
         (
             changed("when", ">-\n      %encounter.class.code\n      = today()"),
-            "x.yaml:10:9: found today(), expected elapsed(",
+            "x.yaml:10:9: found today(); expected elapsed(",
         ),
-        (changed("when", "[a]"), "x.yaml:8:11: found a list or table, expected FHIRPath"),
-        (changed("due", "soon"), "x.yaml:9:10: found soon, expected a due time such as 24 h"),
-        (changed("due", "before event"), "x.yaml:9:10: found before event, expected the key event"),
-        (changed("queue", "GG"), "x.yaml:10:12: found GG, expected one of G, B, L"),
-        (changed("why", ""), "x.yaml:13:9: found nothing, expected text"),
+        (changed("when", "[a]"), "x.yaml:8:11: found a list or table; expected FHIRPath"),
+        (changed("due", "soon"), "x.yaml:9:10: found soon; expected a due time such as 24 h"),
+        (changed("due", "before event"), "x.yaml:9:10: found before event; expected the key event"),
+        (changed("queue", "GG"), "x.yaml:10:12: found GG; expected one of G, B, L"),
+        (changed("why", ""), "x.yaml:13:9: found nothing; expected text"),
         (
             GOOD.replace("    why:", "    whyy:"),
-            "x.yaml:13:5: found the key whyy, expected a key of a rule (did you mean why?)",
+            "x.yaml:13:5: found the key whyy; expected a key of a rule; did you mean why?",
         ),
         (
             GOOD + "    priority: urgnt\n",
-            "x.yaml:14:15: found urgnt, expected one of routine, urgent, asap, stat (did you mean urgent?)",
+            "x.yaml:14:15: found urgnt; expected one of routine, urgent, asap, stat; did you mean urgent?",
         ),
-        (GOOD + "    while_alive: maybe\n", "x.yaml:14:18: found maybe, expected true or false"),
+        (GOOD + "    while_alive: maybe\n", "x.yaml:14:18: found maybe; expected true or false"),
         (GOOD + "    escalation: [80, 50]\n", "x.yaml:14:17: found an escalation that is not rising"),
         (GOOD + "    escalation: [0, 120]\n", "x.yaml:14:17: found an escalation that is not rising"),
-        (GOOD + "    outcomes: [done, dun]\n", "x.yaml:14:22: found dun, expected one of done, "),
-        (GOOD + "    writes: instruction\n", "x.yaml:14:13: found a rule that writes, expected the key topic"),
+        (GOOD + "    outcomes: [done, dun]\n", "x.yaml:14:22: found dun; expected one of done, "),
+        (GOOD + "    writes: instruction\n", "x.yaml:14:13: found a rule that writes; expected the key topic"),
         (
             GOOD + GOOD.removeprefix("rules:\n"),
-            "x.yaml:14:11: found the rule welcome-round for Encounter again, expected it once (first at x.yaml:2:11)",
+            "x.yaml:14:11: found the rule welcome-round for Encounter again; expected it once (first at x.yaml:2:11)",
         ),
-        ("rules:\n  - just words\n", "x.yaml:2:5: found no table, expected a rule"),
+        ("rules:\n  - just words\n", "x.yaml:2:5: found no table; expected a rule"),
         ("rule: 1\n", "x.yaml:1:1: found a file without rules"),
-        ("rules: [", "x.yaml:1:9: "),
+        ("rules: [", "x.yaml:2:1: found broken YAML"),
     ],
 )
 def test_what_is_wrong_is_said_with_file_line_and_column(text, finding):
@@ -114,7 +114,7 @@ def test_a_rule_that_misses_everything_says_so_for_each_key():
 def test_all_findings_of_all_files_come_at_once():
     with pytest.raises(CheckFailed) as failed:
         load_texts({"b.yaml": changed("due", "soon"), "a.yaml": changed("queue", "ZZ").replace("welcome", "other")})
-    assert [finding.place.file for finding in failed.value.findings] == ["a.yaml", "b.yaml"]
+    assert [problem.at.file for problem in failed.value.problems] == ["a.yaml", "b.yaml"]
 
 
 def test_the_same_code_may_stand_once_a_scope():
