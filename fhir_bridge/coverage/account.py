@@ -109,10 +109,9 @@ def _untrue(used: dict[Entry, list[Line]], matcher: _Matcher, reasons: Reasons) 
 
 def _unused_spelling(guide: Guide, reasons: Reasons) -> Iterable[Problem]:
     texts = [row.target for maps in (guide.segments, guide.datatypes) for rows in maps.values() for row in rows]
-    place = reasons.entries[0].place if reasons.entries else None
     for wrong in reasons.spelling:
-        if place is not None and not any(wrong in text for text in texts):
-            yield Problem(replace(place, line=1, column=1), f"spelling: {wrong}", "something that the guide writes")
+        if not any(wrong in text for text in texts):
+            yield Problem(reasons.places[wrong], f"spelling: {wrong}", "something that the guide writes")
 
 
 class _Matcher:

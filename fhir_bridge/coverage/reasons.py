@@ -5,7 +5,7 @@ Only form is looked at here; whether an entry tells the truth is `account`'s wor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fhir_bridge.source import CheckFailed, Listing, Node, Position, Problem, Scalar, Table, nearest, read
@@ -51,6 +51,8 @@ class Reasons:
     spelling: dict[str, str]
     tables: dict[str, tuple[str, ...]]
     codes: tuple[Entry, ...] = ()
+    places: dict[str, Position] = field(default_factory=dict)
+    """Where each spelling stands."""
 
 
 def read_reasons(text: str, file: str) -> Reasons:
@@ -65,7 +67,8 @@ def read_reasons(text: str, file: str) -> Reasons:
     tables = {key: reader.texts(node) for key, node in reader.table(table.get("tables"), None).items()}
     if problems:
         raise CheckFailed(problems)
-    return Reasons(entries, spelling, tables, codes)
+    spelt = table.get("spelling")
+    return Reasons(entries, spelling, tables, codes, spelt.keys if isinstance(spelt, Table) else {})
 
 
 class _Reader:
