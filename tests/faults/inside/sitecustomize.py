@@ -3,7 +3,7 @@
 Production code knows nothing of it: functions are wrapped after their modules are imported. Files of FAULT_FOLDER say
 what is in force, so that a test can change it while the gateway runs:
 
-- ``armed`` holds the name of a point (POINTS); the process that comes there next takes the file away and dies (SIGKILL).
+- ``armed-POINT`` (POINTS): the process that comes there next renames the file to ``fired-POINT`` and dies (SIGKILL).
 - ``clock`` holds microseconds that the wall clock is wrong by.
 - ``synchronous`` holds what the journal's writer uses instead of FULL: the defence removed, for proving the harness.
 """
@@ -42,12 +42,10 @@ def _read(name: str) -> str:
 
 
 def _die_if_armed(point: str) -> None:
-    if _read("armed") != point:
-        return
     try:
-        (FOLDER / "armed").rename(FOLDER / f"fired-{point}")
+        (FOLDER / f"armed-{point}").rename(FOLDER / f"fired-{point}")
     except OSError:
-        return  # another process was there first
+        return  # not armed, or another process was there first
     os.kill(os.getpid(), signal.SIGKILL)
 
 
