@@ -6,7 +6,6 @@ code ``NO`` is no boolean). Names are not looked up here; that is `check`'s work
 
 from __future__ import annotations
 
-import io
 import re
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,10 +27,12 @@ from fhir_bridge.mapping.nodes import (
     Use,
     is_name,
 )
+from fhir_bridge.source import compose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+EXAMPLES = ".examples.yaml"
 _KINDS = ("message", "map", "codes")
 _MAP_NAME = re.compile(r"([A-Z][A-Z0-9]{1,2})\[([A-Z][A-Za-z]*(?:\.[a-z][A-Za-z]*)*)(?:-[A-Z][A-Za-z0-9]*)*\]")
 _SEGMENT_KEYS = (
@@ -39,7 +40,6 @@ _SEGMENT_KEYS = (
     "merged_into", "ignore", "note",
 )  # fmt: skip
 _TRIGGER = re.compile(r"[A-Z][A-Z0-9]{2}\^[A-Z][A-Z0-9]{2}")
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _Node = TypeVar("_Node", MapNode, CodeTable, MessageNode)
 
@@ -50,9 +50,14 @@ def read_files(files: Mapping[str, bytes]) -> tuple[MappingFiles, list[Problem]]
     return read_roots(compose_files(files, problems), problems), problems
 
 
+def tables(files: Mapping[str, bytes]) -> list[str]:
+    """The names of those files that make the set; examples stand beside the tables and are none of them."""
+    return sorted(name for name in files if not name.endswith(EXAMPLES))
+
+
 def compose_files(files: Mapping[str, bytes], problems: list[Problem]) -> dict[str, yaml.Node]:
-    """The YAML nodes of files; each node's mark bears its file's name. Files that are not YAML are problems."""
-    roots = {name: _compose(name, files[name], problems) for name in sorted(files)}
+    """The YAML nodes of tables; each node's mark bears its file's name. Files that are not YAML are problems."""
+    roots = {name: compose(name, files[name], problems) for name in tables(files)}
     return {name: root for name, root in roots.items() if root is not None}
 
 
@@ -62,31 +67,6 @@ def read_roots(roots: Mapping[str, yaml.Node], problems: list[Problem]) -> Mappi
     for root in roots.values():
         _Document(problems).read(root, read)
     return read
-
-
-class _Named(io.BytesIO):
-    """Bytes of a file, whose name YAML puts into its marks."""
-
-    def __init__(self, name: str, content: bytes) -> None:
-        super().__init__(content)
-        self.name = name
-
-
-def _compose(name: str, content: bytes, problems: list[Problem]) -> yaml.Node | None:
-    start = Position(name, 1, 1)
-    try:
-        root: yaml.Node | None = yaml.compose(_Named(name, content), Loader=_LOADER)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = Position(name, mark.line + 1, mark.column + 1) if mark else start
-        problems.append(Problem(at, f"broken YAML ({error.problem or error.context})", "YAML that parses"))
-        return None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        problems.append(Problem(start, "bytes that are not UTF-8 text", "YAML in UTF-8"))
-        return None
-    if root is None:
-        problems.append(Problem(start, "an empty file", "a table"))
-    return root
 
 
 class _Document(RowReader):

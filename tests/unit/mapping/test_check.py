@@ -71,7 +71,7 @@ def test_a_wrong_row_is_told(row, said):
             "a.yaml:2:1: found broken YAML (did not find expected node content); expected YAML that parses",
         ),
         ("a.yaml", "", ""),
-        ("a.yaml", "# nothing", "a.yaml:1:1: found an empty file; expected a table"),
+        ("a.yaml", "# nothing", "a.yaml:1:1: found an empty file; expected one YAML document"),
         (
             "a.yaml",
             "table: {A: B}",
@@ -85,7 +85,7 @@ def test_a_wrong_row_is_told(row, said):
             "found PIX in PIX[Patient]; expected a segment or data type of HL7 v2",
         ),
         ("a.yaml", "map: CX[Patiens]\nrows: []", "found Patiens in CX[Patiens]; expected a FHIR type"),
-        ("a.yaml", "codes: A\ntable: {A: !!python/object/apply:os.system [x]}", "expected a plain text"),
+        ("a.yaml", "codes: A\ntable: {A: !!python/object/apply:os.system [x]}", "expected a value without a tag"),
         (
             "a.yaml",
             "codes: A\ntable: {A: B, A: C}",
