@@ -118,7 +118,8 @@ class _Facts:
             yield from self._constants(one, write.default, element, steps, here | sources, place)
         plain = Fact(sources or here, _root(one), steps, place)
         if row.resource is not None:
-            yield replace(plain, leads_to=self._types.get(row.resource.text, ""))
+            uses = {use.name.text: use.type.text for use in one.uses}
+            yield replace(plain, leads_to=(uses | self._types).get(row.resource.text, ""))
             return
         if row.make is not None:
             yield replace(plain, leads_to=row.make.text)
@@ -132,6 +133,8 @@ class _Facts:
         elif write.using:
             for fact in self._used(write, sources):
                 yield replace(fact, type=plain.type, steps=(*steps, *fact.steps), row=fact.row)
+            if write.fill is not None:
+                yield from self._constants(one, write.fill, element, steps, outer | asked | sources, place)
         if write.table is not None or not write.using:
             yield from self._plain(write, replace(plain, sources=self._first_parts(write, sources)))
 
