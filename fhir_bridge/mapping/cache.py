@@ -33,7 +33,9 @@ def read(folder: Path, key: str) -> Program | None:
         if document.pop("key") != key:
             return None
         triggers = {
-            name: TriggerSpec(**{**spec, "complete": tuple(spec["complete"])})
+            name: TriggerSpec(
+                **{**spec, "complete": tuple(spec["complete"]), "facts": tuple(tuple(fact) for fact in spec["facts"])}
+            )
             for name, spec in document["triggers"].items()
         }
         plain, traced = Compiled(**document["plain"]), Compiled(**document["traced"])

@@ -31,7 +31,7 @@ def check(files: MappingFiles, problems: list[Problem], fhir: FhirDefinitions, h
     )
     for name in _in_order(sides, files.maps):
         sides.built[name] = _map(sides, files.maps[name])
-    checker = MessageChecker(sides)
+    checker = MessageChecker(sides, files.parts)
     messages = tuple(checker.message(node) for _, node in sorted(files.messages.items()))
     if problems:
         raise CheckFailed(problems)

@@ -13,14 +13,19 @@ from fhir_bridge.mapping.check_clashes import check_clashes
 from fhir_bridge.mapping.check_rows import Place, Sides, build, needs, owners_of, resolve_key, writes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 FACTS = {
     "Encounter": (
         "pre-admitted", "admitted", "registered", "class-changed", "transferred", "leave-begun", "leave-ended",
-        "discharged", "discharge-cancelled", "visit-cancelled",
+        "discharged", "discharge-cancelled", "visit-cancelled", "transfer-cancelled", "leave-cancelled",
+        "leave-return-cancelled", "admission-pending", "admission-pending-cancelled", "transfer-pending",
+        "transfer-pending-cancelled", "discharge-pending", "discharge-pending-cancelled",
     ),
-    "Appointment": ("booked", "rescheduled", "arrived", "no-show", "cancelled"),
+    "Appointment": ("booked", "rescheduled", "arrived", "no-show", "cancelled", "deleted"),
+    "DocumentReference": ("document-filed", "document-replaced", "document-cancelled"),
+    "ServiceRequest": ("referred", "referral-cancelled"),
+    "Account": ("account-opened", "account-closed", "account-purged"),
 }  # fmt: skip
 """What a trigger may say of a visit or a booking (FOLD 6)."""
 
@@ -32,6 +37,16 @@ class _Made:
     row: nodes.SegmentRow
     type: str
     branches: list[plan.Branch] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """A row of a message while its resources are not known whole: a segment's, or a group's with its own rows."""
+
+    part: plan.SegmentPlan | None = None
+    made: _Made | None = None
+    group: nodes.GroupRow | None = None
+    rows: list[_Drawn] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -48,29 +63,63 @@ class _Scope:
 class MessageChecker:
     """Checks messages one after the other; a trigger belongs to one of them."""
 
-    def __init__(self, sides: Sides) -> None:
-        self._sides, self._maps = sides, sides.built
+    def __init__(self, sides: Sides, parts: Mapping[str, nodes.PartNode]) -> None:
+        self._sides, self._maps, self._parts = sides, sides.built, parts
         self._triggers: dict[str, str] = {}
 
     def message(self, node: nodes.MessageNode) -> plan.MessagePlan:
         """The plan of one message."""
         scope, every = _Scope({}), list[_Made]()
-        drafts: list[tuple[nodes.GroupRow | None, list[tuple[nodes.SegmentRow, _Made | None, plan.SegmentPlan]]]] = []
-        for row in node.rows:
-            if isinstance(row, nodes.GroupRow):
-                inner = _Scope(dict(scope.made))
-                drafts.append((row, [self._row(one, inner, every, grouped=True) for one in row.rows]))
-            else:
-                drafts.append((None, [self._row(row, scope, every, grouped=False)]))
+        drafts = self._rows(self._expanded(node.rows, ()), scope, every, grouped=False)
         unsure = {id(made): self._needs(made) for made in every}
-        rows: list[plan.SegmentPlan | plan.GroupPlan] = []
-        for group, parts in drafts:
-            done = tuple(_with_needs(part, unsure.get(id(made), ())) for _, made, part in parts)
-            rows += [self._group(group, done)] if group is not None else done
-        triggers = tuple(self._trigger(trigger, scope, node) for trigger in node.triggers)
+        rows = tuple(_settled(draft, unsure) for draft in drafts)
+        triggers = tuple(self._trigger(trigger, every, node) for trigger in node.triggers)
+        asked = {fact.subject for trigger in triggers for fact in trigger.facts}
+        asked |= {name for one in node.triggers for name in (one.link, one.unlink)}
+        name = nodes.python_name(node.name)
         return plan.MessagePlan(
-            node.name, nodes.python_name(node.name), node.at.file, triggers, tuple(rows), tuple(scope.made)
+            node.name, name, node.at.file, triggers, rows, tuple(scope.made), tuple(sorted(asked - {""}))
         )
+
+    def _expanded(self, rows: Iterable[nodes.MessageRow], inside: tuple[str, ...]) -> list[nodes.MessageRow]:
+        """The rows with those of the parts that they include, in place."""
+        found: list[nodes.MessageRow] = []
+        for row in rows:
+            if isinstance(row, nodes.GroupRow):
+                found.append(replace(row, rows=tuple(self._expanded(row.rows, inside))))
+            elif isinstance(row, nodes.SegmentRow):
+                found.append(row)
+            elif row.part.text in inside:
+                self._sides.wrong(row.part.at, f"include: {row.part}, inside of itself", "parts without a circle")
+            elif row.part.text not in self._parts:
+                self._sides.wrong(row.part.at, f"include: {row.part}", "the name of a part", row.part.text, self._parts)
+            else:
+                found += self._expanded(self._parts[row.part.text].rows, (*inside, row.part.text))
+        return found
+
+    def _rows(
+        self, rows: Iterable[nodes.MessageRow], scope: _Scope, every: list[_Made], *, grouped: bool
+    ) -> list[_Drawn]:
+        drawn: list[_Drawn] = []
+        for row in rows:
+            if isinstance(row, nodes.GroupRow):
+                inner = _Scope(dict(scope.made)) if row.each else scope
+                drawn.append(_Drawn(group=row, rows=self._rows(row.rows, inner, every, grouped=grouped or row.each)))
+                self._check_group(row)
+            elif isinstance(row, nodes.SegmentRow):
+                _, made, part = self._row(row, scope, every, grouped=grouped)
+                drawn.append(_Drawn(part=part, made=made))
+        return drawn
+
+    def _check_group(self, group: nodes.GroupRow) -> None:
+        segments = [row.segment.text for row in group.rows if isinstance(row, nodes.SegmentRow)]
+        if not segments or not isinstance(group.rows[0], nodes.SegmentRow):
+            self._sides.wrong(group.at, "a group that begins with no segment", "a segment's row first")
+        for text in group.begins:
+            if text.text not in segments:
+                self._sides.wrong(
+                    text.at, f"begins: {text}", "segments that the group has a row for", text.text, segments
+                )
 
     def _needs(self, made: _Made) -> tuple[tuple[str, ...], ...]:
         check_clashes(made.branches, self._sides.report)
@@ -103,6 +152,8 @@ class MessageChecker:
         inside = _own_map(row, own) if own else None
         if row.merged_into is not None:
             self._check_name(row.merged_into, made.type, names)
+        if row.action is not None:
+            sides.hl7.resolve(row.action)
         if new and row.name is not None:
             self._name(row, made, scope, grouped=grouped)
         used = tuple(sorted(self._referred(own))) if own else ()
@@ -178,14 +229,7 @@ class MessageChecker:
                 name.at, f"{name}, which is of type {names[name.text]}", f"a resource of type {type_name}"
             )
 
-    def _group(self, group: nodes.GroupRow, rows: tuple[plan.SegmentPlan, ...]) -> plan.GroupPlan:
-        if not rows:
-            self._sides.wrong(group.at, "a group without rows", "rows; the first one's segment begins the group")
-            return plan.GroupPlan(group.name, "", (), ())
-        segments = tuple(dict.fromkeys(row.row.segment.text for row in rows))
-        return plan.GroupPlan(group.name, segments[0], segments, rows)
-
-    def _trigger(self, trigger: nodes.Trigger, scope: _Scope, node: nodes.MessageNode) -> plan.TriggerPlan:
+    def _trigger(self, trigger: nodes.Trigger, every: list[_Made], node: nodes.MessageNode) -> plan.TriggerPlan:
         sides = self._sides
         if trigger.name in self._triggers:
             expected = f"one message for a trigger; {self._triggers[trigger.name]} has it too"
@@ -194,24 +238,38 @@ class MessageChecker:
         for type_name in trigger.complete:
             if not sides.fhir.is_resource(type_name.text):
                 sides.wrong(type_name.at, f"complete: {type_name}", "a resource type")
-        if not trigger.fact:
-            return plan.TriggerPlan(trigger, "", "")
-        return self._fact(trigger, scope)
+        named = {made.row.name.text: made for made in every if made.row.name is not None}
+        for name in (trigger.link, trigger.unlink):
+            if name and (name not in named or named[name].type != "Patient"):
+                sides.wrong(trigger.at, f"{trigger.name} linking {name}", "the name (as) of a Patient", name, named)
+        facts = [self._fact(fact, trigger, named) for fact in trigger.facts]
+        return plan.TriggerPlan(trigger, tuple(fact for fact in facts if fact is not None))
 
-    def _fact(self, trigger: nodes.Trigger, scope: _Scope) -> plan.TriggerPlan:
-        sides, known = self._sides, [fact for facts in FACTS.values() for fact in facts]
-        kind = next((kind for kind, facts in FACTS.items() if trigger.fact in facts), "")
+    def _fact(self, fact: nodes.FactNode, trigger: nodes.Trigger, named: Mapping[str, _Made]) -> plan.FactPlan | None:
+        sides, known = self._sides, [name for facts in FACTS.values() for name in facts]
+        kind = next((kind for kind, facts in FACTS.items() if fact.name in facts), "")
         if not kind:
-            sides.wrong(trigger.at, f"fact: {trigger.fact}", f"one of {', '.join(known)}", trigger.fact, known)
-            return plan.TriggerPlan(trigger, "", "")
-        subjects = [name for name, made in scope.made.items() if made.type == kind]
-        if trigger.of:
-            subjects = [name for name in subjects if name == trigger.of]
+            sides.wrong(trigger.at, f"fact: {fact.name}", f"one of {', '.join(known)}", fact.name, known)
+            return None
+        subjects = [name for name, made in named.items() if made.type == kind]
+        if fact.of:
+            subjects = [name for name in subjects if name == fact.of]
         if len(subjects) != 1:
-            found = f"fact: {trigger.fact} with {len(subjects)} {kind}s to be about"
-            sides.wrong(trigger.at, found, f"one {kind} with a name (as), or {{name: {trigger.fact}, of: NAME}}")
-            return plan.TriggerPlan(trigger, "", "")
-        return plan.TriggerPlan(trigger, subjects[0], scope.made[subjects[0]].row.segment.text)
+            found = f"fact: {fact.name} with {len(subjects)} {kind}s to be about"
+            sides.wrong(trigger.at, found, f"one {kind} with a name (as), or {{name: {fact.name}, of: NAME}}")
+            return None
+        return plan.FactPlan(fact.name, subjects[0], named[subjects[0]].row.segment.text, fact.optional)
+
+
+def _settled(drawn: _Drawn, unsure: Mapping[int, tuple[tuple[str, ...], ...]]) -> plan.SegmentPlan | plan.GroupPlan:
+    """A row's plan, now that it is known what its resource may lack."""
+    if drawn.group is None:
+        assert drawn.part is not None
+        return _with_needs(drawn.part, unsure.get(id(drawn.made), ()))
+    rows = tuple(_settled(one, unsure) for one in drawn.rows)
+    first = next((row.segment.text for row in drawn.group.rows if isinstance(row, nodes.SegmentRow)), "")
+    begins = tuple(text.text for text in drawn.group.begins) or (first,)
+    return plan.GroupPlan(drawn.group.name, drawn.group.each, begins, rows)
 
 
 def _with_needs(part: plan.SegmentPlan, unsure: tuple[tuple[str, ...], ...]) -> plan.SegmentPlan:
@@ -220,5 +278,5 @@ def _with_needs(part: plan.SegmentPlan, unsure: tuple[tuple[str, ...], ...]) -> 
 
 def _own_map(row: nodes.SegmentRow, branch: plan.Branch) -> plan.MapPlan:
     ignored = tuple(address for one in row.rows if one.ignore for address in one.source)
-    name = f"{row.segment}_{row.at.line}"
+    name = nodes.python_name(f"{row.segment}_{row.at.file.removesuffix('.yaml')}_{row.at.line}")
     return plan.MapPlan(name, name, row.at.file, row.segment.text, True, True, branch, ignored)

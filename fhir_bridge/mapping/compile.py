@@ -35,14 +35,18 @@ class Compiled:
 
 @dataclass(frozen=True, slots=True)
 class TriggerSpec:
-    """What a trigger runs and says: `function`, and its fact about the resource named `subject`, made by `segment`."""
+    """What a trigger runs and says: `function`, `facts` as (name, resource, its segment, whether it may be absent).
+
+    `link` and `unlink` name resources that belong together, or no longer; `ignore` says why such messages are left.
+    """
 
     message: str
     function: str
-    fact: str
-    subject: str
-    segment: str
+    facts: tuple[tuple[str, str, str, bool], ...]
     complete: tuple[str, ...]
+    link: str
+    unlink: str
+    ignore: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,10 @@ def compile_plan(the_plan: plan.Plan) -> Program:
     """Compile a checked set."""
     triggers = {
         part.trigger.name: TriggerSpec(
-            message.name, message.function, part.trigger.fact, part.subject, part.segment,
+            message.name, message.function,
+            tuple((fact.name, fact.subject, fact.segment, fact.optional) for fact in part.facts),
             tuple(text.text for text in part.trigger.complete),
+            part.trigger.link, part.trigger.unlink, part.trigger.ignore,
         )
         for message in the_plan.messages
         for part in message.triggers

@@ -19,6 +19,7 @@ from fhir_bridge.mapping.nodes import python_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
 
 def compile_message(module: Module, message: plan.MessagePlan) -> str:
@@ -32,36 +33,55 @@ class _MessageWriter(CodeWriter):
         self._message = message
         self._beside: list[str] = []
         self._read: set[str] = set()
+        self._scope = self._scopes = 0
 
     def write(self) -> str:
+        if any(isinstance(row, plan.GroupPlan) for row in self._message.rows):
+            shape = self.module.constants.bind("G", "shape", *_shape("", self._message.rows))
+            self.add(f"g = {shape}(m, trouble)")
         self.add(*(f"{_variable(name)} = None" for name in self._message.names))
-        for row in self._message.rows:
+        self.add(*(f"{_all(name)} = []" for name in self._message.asked))
+        self._rows(self._message.rows)
+        self._collect(self._message.names)
+        asked = ", ".join(f'"{name}": {_all(name)}' for name in self._message.asked)
+        self.add(f"return {{{asked}}}")
+        function = f"def {self._message.function}(m, g):\n" + "\n".join(self.lines) + "\n"
+        return "\n".join([*self._beside, function])
+
+    def _rows(self, rows: Iterable[plan.SegmentPlan | plan.GroupPlan]) -> None:
+        for row in rows:
             if isinstance(row, plan.GroupPlan):
                 self._group(row)
             else:
                 self._row(row)
-        known = ", ".join(f'"{name}": {_variable(name)}' for name in self._message.names)
-        self.add(f"return {{{known}}}")
-        function = f"def {self._message.function}(m, g):\n" + "\n".join(self.lines) + "\n"
-        return "\n".join([*self._beside, function])
+
+    def _collect(self, names: Iterable[str]) -> None:
+        """Notes the resources that a trigger speaks of."""
+        for name in names:
+            if name in self._message.asked:
+                with self.block(f"if {_variable(name)} is not None:"):
+                    self.add(f"{_all(name)}.append({_variable(name)})")
 
     def _group(self, group: plan.GroupPlan) -> None:
-        members = self.module.constants.bind("K", "set", list(group.segments))
-        self.add("g0 = g")
-        outside, self._read = self._read, set()
-        with self.block(f'for g in groups(m, g0, "{group.anchor}", {members}):'):
-            self.add(*(f"{_variable(name)} = None" for name in _names(group.rows)))
-            for row in group.rows:
-                self._row(row)
-        self.add("g = g0")
-        self._read = outside
-        self._required(group)
-
-    def _required(self, group: plan.GroupPlan) -> None:
-        """A group whose first row is required must be there."""
-        if group.rows and group.rows[0].row.required:
-            with self.block(f'if not g.get("{group.anchor}"):'):
-                self.add(f'raise Untranslatable("missing-segment", "{group.anchor}")')
+        self._scopes += 1
+        outer, depth = f"g{self._scopes}", self._scope
+        outside, self._read, self._scope = self._read, set(), self._scopes
+        self.add(f"{outer} = g")
+        if group.each:
+            with self.block(f'for g in {outer}.get("/{group.name}", ()):'):
+                names = _names(group.rows)
+                self.add(*(f"{_variable(name)} = None" for name in names))
+                self._rows(group.rows)
+                self._collect(names)
+        else:
+            with self.block(f'for g in {outer}.get("/{group.name}", NOBODY):'):
+                self._rows(group.rows)
+        self.add(f"g = {outer}")
+        self._read, self._scope = outside, depth
+        first = group.rows[0]
+        if group.each and isinstance(first, plan.SegmentPlan) and first.row.required:
+            with self.block(f'if not g.get("/{group.name}"):'):
+                self.add(f'raise Untranslatable("missing-segment", "{group.begins[0]}")')
 
     def _row(self, part: plan.SegmentPlan) -> None:
         if not part.row.envelope:
@@ -84,7 +104,7 @@ class _MessageWriter(CodeWriter):
             with self.block(f'for s in g.get("{name}", ()):'):
                 self._one(part)
             return
-        variable = f"s_{name}"
+        variable = f"s{self._scope}_{name}"
         if variable not in self._read:
             self._read.add(variable)
             self.add(f'{variable} = g.get("{name}")')
@@ -109,7 +129,13 @@ class _MessageWriter(CodeWriter):
 
     def _one(self, part: plan.SegmentPlan) -> None:
         """What one segment makes or writes into. Plain code that has seen a segment before does not look inside."""
-        if self.module.traced or part.row.when is not None or (part.own is not None and self._looks_inside(part.own)):
+        row = part.row
+        if (
+            self.module.traced
+            or row.when is not None
+            or row.action is not None
+            or (part.own is not None and self._looks_inside(part.own))
+        ):
             self._fields()
         with self.conditional_row(part):
             self._do(part)
@@ -143,6 +169,10 @@ class _MessageWriter(CodeWriter):
             if self.module.traced:
                 self.add(f"{variable}.origin = f")
             self._fill(part, variable)
+            if part.row.action is not None:
+                self.add(f"{variable}.action = deed({self.frame.text(part.row.action)})")
+                if self.module.traced:
+                    self.add(f"t.used((t.at(f), {part.row.action.field}, 1))")
             if part.row.merged_into is not None:
                 self.add(f"link({variable}, {_variable(part.row.merged_into.text)})")
         with self.block("else:"):
@@ -210,8 +240,33 @@ def _variable(name: str) -> str:
     return f"a_{python_name(name)}"
 
 
-def _names(rows: Iterable[plan.SegmentPlan]) -> list[str]:
-    return [part.row.name.text for part in rows if part.row.name is not None]
+def _all(name: str) -> str:
+    return f"k_{python_name(name)}"
+
+
+def _names(rows: Iterable[plan.SegmentPlan | plan.GroupPlan]) -> list[str]:
+    """The resources that are known in a group: its own, and those of groups in it that come once."""
+    found: list[str] = []
+    for part in rows:
+        if isinstance(part, plan.GroupPlan):
+            found += [] if part.each else _names(part.rows)
+        elif part.row.name is not None:
+            found.append(part.row.name.text)
+    return found
+
+
+def _shape(name: str, rows: Iterable[plan.SegmentPlan | plan.GroupPlan]) -> list[Any]:
+    """A group as grouping.Shape reads it; the message itself is one that comes once and begins with nothing."""
+    members = [part for part in rows if isinstance(part, plan.SegmentPlan)]
+    inside = [part for part in rows if isinstance(part, plan.GroupPlan)]
+    names = sorted({part.row.segment.text for part in members})
+    single = sorted(set(names) - {part.row.segment.text for part in members if part.row.each or part.row.ignore})
+    groups = [_with_beginning(part, _shape(part.name, part.rows)) for part in inside]
+    return [name, False, [], names, single, groups]
+
+
+def _with_beginning(group: plan.GroupPlan, shape: list[Any]) -> list[Any]:
+    return [shape[0], group.each, list(group.begins), *shape[3:]]
 
 
 def _key_place(key: plan.Key, segment: str) -> str:

@@ -28,7 +28,7 @@ class Draft:
     A remembered one is `kept`: its resource is frozen, shared between messages.
     """
 
-    __slots__ = ("deleted", "id", "is_patient", "kept", "key", "needs", "origin", "ref", "resource")
+    __slots__ = ("action", "deleted", "id", "is_patient", "kept", "key", "needs", "origin", "ref", "resource")
 
     def __init__(self, type_name: str, resource_id: str, key: str, needs: tuple[tuple[str, ...], ...]) -> None:
         self.id, self.key, self.needs = resource_id, key, needs
@@ -37,6 +37,7 @@ class Draft:
         self.resource: dict[str, Any] = {"resourceType": type_name, "id": resource_id}
         self.deleted: list[str] = []
         self.kept = False
+        self.action = ""
         self.origin: list[str] | None = None
 
     def remembered(self) -> Draft:
@@ -45,6 +46,7 @@ class Draft:
             return self
         draft = Draft.__new__(Draft)
         draft.id, draft.key, draft.needs, draft.ref, draft.is_patient = self.id, self.key, (), self.ref, self.is_patient
+        draft.action = self.action
         draft.kept, draft.resource, draft.deleted, draft.origin = True, freeze(dict(self.resource)), _NO_NAMES, None
         return draft
 
@@ -52,7 +54,7 @@ class Draft:
         """The same, to be changed."""
         draft = Draft("", self.id, self.key, self.needs)
         draft.ref, draft.resource, draft.deleted = self.ref, thaw(self.resource), list(self.deleted)
-        draft.is_patient, draft.origin = self.is_patient, self.origin
+        draft.is_patient, draft.origin, draft.action = self.is_patient, self.origin, self.action
         return draft
 
 
@@ -98,15 +100,10 @@ def reference(draft: Draft | None, text: str = "") -> dict[str, Any] | None:
     return {"reference": draft.ref, "display": text} if text else {"reference": draft.ref}
 
 
-def groups(
-    segments: Sequence[Segment], everywhere: Segments, anchor: str, members: frozenset[str]
-) -> list[dict[str, list[Segment]]]:
-    """The parts of a message that begin at each `anchor`; segments of other names are the whole message's."""
-    outside = {name: found for name, found in everywhere.items() if name not in members}
-    found: list[dict[str, list[Segment]]] = []
-    for segment in segments:
-        if segment.name == anchor:
-            found.append(dict(outside))
-        if found and segment.name in members:
-            found[-1].setdefault(segment.name, []).append(segment)
-    return found
+REMOVING = frozenset({"D", "DE", "DEL"})
+"""Action codes (HL7 tables 0206, 0287, 0323) that take a member of a set away; any other one puts it there."""
+
+
+def deed(code: str) -> str:
+    """What a segment's action code says of its resource: `put`, `remove`, or '' where it has none."""
+    return "" if not code else "remove" if code.upper() in REMOVING else "put"

@@ -32,7 +32,7 @@ def assertions(drafts: Iterable[Draft]) -> list[Assertion]:
     """What finished drafts assert."""
     return [
         Assertion(dict(draft.resource) if draft.kept else draft.resource, draft.key)
-        if not draft.deleted
+        if not (draft.deleted or draft.action)
         else assertion(draft)
         for draft in drafts
     ]
@@ -41,7 +41,7 @@ def assertions(drafts: Iterable[Draft]) -> list[Assertion]:
 def assertion(draft: Draft) -> Assertion:
     """What a finished draft asserts, with the registers that were deleted and not stated."""
     deleted = tuple(name for name in dict.fromkeys(draft.deleted) if not _states(draft.resource, name))
-    return Assertion(draft.resource, draft.key, deleted)
+    return Assertion(draft.resource, draft.key, deleted, draft.action)
 
 
 def _lacks(draft: Draft) -> bool:

@@ -16,10 +16,14 @@ from fhir_bridge.mapping.load_rows import RowReader
 from fhir_bridge.mapping.nodes import (
     Code,
     CodeTable,
+    FactNode,
     GroupRow,
+    IncludeRow,
     MapNode,
     MappingFiles,
     MessageNode,
+    MessageRow,
+    PartNode,
     Row,
     SegmentRow,
     Text,
@@ -33,15 +37,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EXAMPLES = ".examples.yaml"
-_KINDS = ("message", "map", "codes")
+_KINDS = ("message", "part", "map", "codes")
 _MAP_NAME = re.compile(r"([A-Z][A-Z0-9]{1,2})\[([A-Z][A-Za-z]*(?:\.[a-z][A-Za-z]*)*)(?:-[A-Z][A-Za-z0-9]*)*\]")
 _SEGMENT_KEYS = (
     "segment", "as", "each", "make", "into", "using", "key", "set", "rows", "when", "required", "envelope",
-    "merged_into", "ignore", "note",
+    "merged_into", "action", "ignore", "note",
 )  # fmt: skip
+_PART_KEYS = ("part", "rows", "note")
+_TRIGGER_KEYS = ("fact", "complete", "link", "unlink", "ignore", "note")
+_FACT_KEYS = ("name", "of", "optional")
+_INCLUDE_KEYS = ("include", "note")
+_GROUP_KEYS = ("group", "each", "begins", "rows", "note")
 _TRIGGER = re.compile(r"[A-Z][A-Z0-9]{2}\^[A-Z][A-Z0-9]{2}")
 
-_Node = TypeVar("_Node", MapNode, CodeTable, MessageNode)
+_Node = TypeVar("_Node", MapNode, CodeTable, MessageNode, PartNode)
 
 
 def read_files(files: Mapping[str, bytes]) -> tuple[MappingFiles, list[Problem]]:
@@ -79,9 +88,13 @@ class _Document(RowReader):
             self._keep(self._codes(root), read.codes)
         elif kind == "message":
             self._keep(self._message(root), read.messages)
+        elif kind == "part":
+            self._keep(self._part(root), read.parts)
         else:
             found = f"the keys {', '.join(keys[:4])}" if keys else "no keys"
-            self.problem(root, found, "message:, map: or codes: as the first key", keys[0] if keys else "", _KINDS)
+            self.problem(
+                root, found, "message:, part:, map: or codes: as the first key", keys[0] if keys else "", _KINDS
+            )
 
     def _keep(self, node: _Node | None, into: dict[str, _Node]) -> None:
         if node is None:
@@ -163,34 +176,60 @@ class _Document(RowReader):
         triggers = (
             [self._trigger(*pair) for pair in self.pairs(keys["triggers"], "triggers")] if "triggers" in keys else []
         )
-        rows = [self._message_row(node) for node in self.items(keys["rows"], "rows")] if "rows" in keys else []
-        kept = tuple(row for row in rows if row is not None)
+        kept = self._message_rows(keys.get("rows"))
         return MessageNode(name.text, tuple(trigger for trigger in triggers if trigger), kept, name.at)
+
+    def _part(self, root: yaml.Node) -> PartNode | None:
+        keys = self.mapping(root, _PART_KEYS, "a part", required=("rows",))
+        name = self.text(keys["part"])
+        return PartNode(name.text, self._message_rows(keys.get("rows")), name.at) if name else None
 
     def _trigger(self, key: Text, value: yaml.Node) -> Trigger | None:
         if not _TRIGGER.fullmatch(key.text):
             self.problem(key.at, key.text, "a trigger such as ADT^A01")
             return None
-        keys = self.mapping(value, ("fact", "complete", "note"), "a trigger")
-        name, of = "", ""
-        if isinstance(fact := keys.get("fact"), yaml.MappingNode):
-            parts = self.mapping(fact, ("name", "of"), "a fact", required=("name",))
-            name, of = self.string(parts.get("name")), self.string(parts.get("of"))
-        elif fact is not None:
-            name = self.string(fact)
+        keys = self.mapping(value, _TRIGGER_KEYS, "a trigger")
+        facts = [self._fact(node) for node in self.items_or_one(keys["fact"])] if "fact" in keys else []
         complete = (
             [self.text(item) for item in self.items(keys["complete"], "resource types")] if "complete" in keys else []
         )
-        return Trigger(key.text, name, of, tuple(text for text in complete if text), key.at)
+        return Trigger(
+            name=key.text,
+            facts=tuple(facts),
+            complete=tuple(text for text in complete if text),
+            at=key.at,
+            link=self.string(keys.get("link")),
+            unlink=self.string(keys.get("unlink")),
+            ignore=self.string(keys.get("ignore")),
+        )
 
-    def _message_row(self, node: yaml.Node) -> SegmentRow | GroupRow | None:
-        if "group" not in self.keys(node):
-            return self._segment_row(node)
-        keys = self.mapping(node, ("group", "each", "rows", "note"), "a group", required=("rows",))
-        if not self.flag(keys.get("each")):
-            self.problem(node, "a group without each: true", "each: true, since a group is what repeats")
-        rows = [self._segment_row(item) for item in self.items(keys["rows"], "rows")] if "rows" in keys else []
-        return GroupRow(self.at(node), self.string(keys["group"]), tuple(row for row in rows if row is not None))
+    def _fact(self, node: yaml.Node) -> FactNode:
+        if not isinstance(node, yaml.MappingNode):
+            return FactNode(self.string(node), "")
+        parts = self.mapping(node, _FACT_KEYS, "a fact", required=("name",))
+        return FactNode(self.string(parts.get("name")), self.string(parts.get("of")), self.flag(parts.get("optional")))
+
+    def _message_rows(self, node: yaml.Node | None) -> tuple[MessageRow, ...]:
+        rows = [self._message_row(item) for item in self.items(node, "rows")] if node is not None else []
+        return tuple(row for row in rows if row is not None)
+
+    def _message_row(self, node: yaml.Node) -> MessageRow | None:
+        keys = self.keys(node)
+        if "include" in keys:
+            name = self.text(self.mapping(node, _INCLUDE_KEYS, "an include")["include"])
+            return IncludeRow(self.at(node), name) if name else None
+        return self._group(node) if "group" in keys else self._segment_row(node)
+
+    def _group(self, node: yaml.Node) -> GroupRow:
+        keys = self.mapping(node, _GROUP_KEYS, "a group", required=("rows",))
+        begins = [self.text(item) for item in self.items_or_one(keys["begins"])] if "begins" in keys else []
+        return GroupRow(
+            at=self.at(node),
+            name=self.string(keys["group"]),
+            each=self.flag(keys.get("each")),
+            begins=tuple(text for text in begins if text),
+            rows=self._message_rows(keys.get("rows")),
+        )
 
     def _segment_row(self, node: yaml.Node) -> SegmentRow | None:
         before = len(self._problems)
@@ -201,7 +240,7 @@ class _Document(RowReader):
         doing = [key for key in ("make", "into", "ignore") if key in keys]
         if len(doing) != 1:
             self.problem(node, " and ".join(doing) or "nothing to do", "exactly one of make, into or ignore")
-        for key, allowed in (("key", "make"), ("as", "make"), ("merged_into", "make")):
+        for key, allowed in (("key", "make"), ("as", "make"), ("merged_into", "make"), ("action", "make")):
             if key in keys and allowed not in keys:
                 self.problem(keys[key], f"{key} without {allowed}", f"the key {allowed} as well")
         if "make" in keys and "key" not in keys:
@@ -220,6 +259,7 @@ class _Document(RowReader):
             required=self.flag(keys.get("required")),
             envelope=self.flag(keys.get("envelope")),
             merged_into=self._optional(keys, "merged_into", self.text),
+            action=self._optional(keys, "action", self.address),
             ignore=self.string(keys.get("ignore")),
         )
         return row if len(self._problems) == before else None

@@ -103,10 +103,14 @@ class Machine:
         spec = self._triggers.get(trigger)
         if spec is None:
             raise NotMapped(trigger)
+        if spec.ignore:
+            raise NotMapped(trigger, spec.ignore)
         self._functions["EVENT"] = event
         if self.tracer is not None:
             self.tracer.envelope()
         names = self._functions[spec.function](message.segments, segments)
+        if spec.link or spec.unlink:
+            self._belong(spec, names)
         recorded, occurred = self._times(segments)
         kept = finish(scope.made, self._incomplete)
         return Translation(
@@ -151,18 +155,34 @@ class Machine:
         return value if value is not None and "T" in value else None
 
     def _facts(
-        self, spec: TriggerSpec, names: Mapping[str, Draft | None], kept: Mapping[str, Draft]
+        self, spec: TriggerSpec, names: Mapping[str, list[Draft]], kept: Mapping[str, Draft]
     ) -> tuple[Fact, ...]:
-        if not spec.fact:
-            return ()
-        subject = names[spec.subject]
-        if subject is None or subject.id not in kept:
-            raise Untranslatable("no-subject", spec.segment)
-        return (Fact(subject.id, spec.fact),)
+        found: list[Fact] = []
+        for name, subject, segment, optional in spec.facts:
+            drafts = [draft for draft in names[subject] if draft.id in kept]
+            if not drafts and not optional:
+                raise Untranslatable("no-subject", segment)
+            found += [Fact(draft.id, name) for draft in drafts]
+        return tuple(found)
+
+    def _belong(self, spec: TriggerSpec, names: Mapping[str, list[Draft]]) -> None:
+        """Records that are told to be one person's, without being merged; or no longer to be."""
+        for draft in names[spec.link] if spec.link else ():
+            draft.resource["link"] = [
+                {"other": {"reference": other.ref}, "type": "seealso"}
+                for other in names[spec.link]
+                if other.id != draft.id
+            ]
+        for draft in names[spec.unlink] if spec.unlink else ():
+            draft.deleted += [f"link|{other.ref}" for other in names[spec.unlink] if other.id != draft.id]
 
     def _links(self, kept: Mapping[str, Draft]) -> tuple[Link, ...]:
         links = self.scope.links
-        return tuple(Link(one.id, other.id) for one, other in links if one.id in kept and other.id in kept)
+        return tuple(
+            Link(one.id, other.id, one.ref.partition("/")[0])
+            for one, other in links
+            if one.id in kept and other.id in kept
+        )
 
     def _incomplete(self, draft: Draft) -> None:
         self.scope.trouble.append("incomplete")

@@ -256,14 +256,29 @@ class CodeTable:
 
 
 @dataclass(frozen=True, slots=True)
-class Trigger:
-    """``ADT^A01: {fact: admitted, complete: […]}``; `of` names the resource the fact is about, '' for the default."""
+class FactNode:
+    """``fact: admitted``; `of` names the resource it is about, '' for the default; an optional one may lack it."""
 
     name: str
-    fact: str
     of: str
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """``ADT^A01: {fact: admitted, complete: […]}``.
+
+    `link` and `unlink` name the resources that are told to belong together, or no longer. `ignore` says why nothing is
+    taken from such messages.
+    """
+
+    name: str
+    facts: tuple[FactNode, ...]
     complete: tuple[Text, ...]
     at: Position
+    link: str = ""
+    unlink: str = ""
+    ignore: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,16 +298,39 @@ class SegmentRow:
     required: bool = False
     envelope: bool = False
     merged_into: Text | None = None
+    action: Address | None = None
     ignore: str = ""
 
 
 @dataclass(frozen=True, slots=True)
+class IncludeRow:
+    """``include: VISIT``: the rows of that part stand here."""
+
+    at: Position
+    part: Text
+
+
+@dataclass(frozen=True, slots=True)
 class GroupRow:
-    """A part of a message that repeats; it begins at each segment of its first row."""
+    """A part of a message that belongs together, and may repeat (`each`); `begins` are the segments that begin one."""
 
     at: Position
     name: str
-    rows: tuple[SegmentRow, ...]
+    each: bool
+    begins: tuple[Text, ...]
+    rows: tuple[MessageRow, ...]
+
+
+MessageRow: TypeAlias = SegmentRow | GroupRow | IncludeRow
+
+
+@dataclass(frozen=True, slots=True)
+class PartNode:
+    """``part: VISIT``: rows that several messages share."""
+
+    name: str
+    rows: tuple[MessageRow, ...]
+    at: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +339,7 @@ class MessageNode:
 
     name: str
     triggers: tuple[Trigger, ...]
-    rows: tuple[SegmentRow | GroupRow, ...]
+    rows: tuple[MessageRow, ...]
     at: Position
 
 
@@ -312,6 +350,7 @@ class MappingFiles:
     maps: dict[str, MapNode]
     codes: dict[str, CodeTable]
     messages: dict[str, MessageNode]
+    parts: dict[str, PartNode] = dataclasses.field(default_factory=dict)
 
 
 def python_name(name: str) -> str:

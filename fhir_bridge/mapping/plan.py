@@ -162,26 +162,35 @@ class SegmentPlan:
 
 @dataclass(frozen=True, slots=True)
 class GroupPlan:
-    """A group: `anchor` is the segment that begins it, `segments` are those that belong to it."""
+    """A group: `begins` are the segments that begin one. What is named in a group that comes once is known outside."""
 
     name: str
-    anchor: str
-    segments: tuple[str, ...]
-    rows: tuple[SegmentPlan, ...]
+    each: bool
+    begins: tuple[str, ...]
+    rows: tuple[SegmentPlan | GroupPlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FactPlan:
+    """A fact about the resources named `subject`, which `segment` makes."""
+
+    name: str
+    subject: str
+    segment: str
+    optional: bool
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerPlan:
-    """A trigger: its fact is about the resource named `subject`, which `segment` makes."""
+    """A trigger with its facts."""
 
     trigger: Trigger
-    subject: str
-    segment: str
+    facts: tuple[FactPlan, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class MessagePlan:
-    """A message table. `names` are the resources known at its top level."""
+    """A message table. `names` are the resources known at its top level, `asked` those that its triggers speak of."""
 
     name: str
     function: str
@@ -189,6 +198,7 @@ class MessagePlan:
     triggers: tuple[TriggerPlan, ...]
     rows: tuple[SegmentPlan | GroupPlan, ...]
     names: tuple[str, ...]
+    asked: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.mapping import lookup, values
-from fhir_bridge.mapping.drafts import Draft, compose, field, groups, put, reference
+from fhir_bridge.mapping.drafts import Draft, compose, deed, field, put, reference
 from fhir_bridge.mapping.errors import Untranslatable
+from fhir_bridge.mapping.grouping import Grouping, Shape
 from fhir_bridge.mapping.memory import MOST_TEXTS, Memory
 from fhir_bridge.mapping.values import Unreadable
 
@@ -73,7 +74,7 @@ class Scope:
             "identifier_key": self._identifier_key, "compose": compose, "put": put, "display": self._display,
             "new": self._new, "complete": self._complete, "reference": reference,
             "concept": lookup.concept, "coding": lookup.coding, "plus": self._plus, "first_valued": self._first_valued,
-            "link": self._link, "groups": groups,
+            "link": self._link, "deed": deed, "NOBODY": ({},),
         }  # fmt: skip
         for kind, read in self._readers().items():
             names[f"to_{kind}"] = decoded = self._guarded(read)
@@ -98,6 +99,8 @@ class Scope:
             return lookup.later(lambda: make(parts[0], self.text, self.trouble))
         if kind == "authority":
             return self._authority_of(parts[0])
+        if kind == "shape":
+            return Grouping(Shape.of(parts))
         if kind == "pad":
             return _padding([""] * parts[0])
         if parts[0] == "segment":

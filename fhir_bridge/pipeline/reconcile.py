@@ -6,17 +6,17 @@ returned, since only that is looked at by obligations. No rule is asked here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.pipeline.directory import Directory
 from fhir_bridge.pipeline.state import PatientRow
-from fhir_bridge.record import episode, identity, merge, project
+from fhir_bridge.record import episode, identity, merge, project, replaced
 from fhir_bridge.record.clocks import DAY, Stamp, instant
 
 if TYPE_CHECKING:
     from fhir_bridge.pipeline.state import State
-    from fhir_bridge.record.assertion import Assertion, Translation
+    from fhir_bridge.record.assertion import Assertion, Link, Translation
     from fhir_bridge.record.merge import Doc
 
 HORIZON, ENDED_HORIZON = 90 * DAY, 14 * DAY
@@ -59,20 +59,35 @@ class Frame:
 def reconcile(frame: Frame, translation: Translation) -> None:
     """Fold a translation into the record; the frame's `touched` then says what changed. Raises identity.MergeCycle."""
     own = [a for a in translation.assertions if a.resource["resourceType"] not in merge.OWNERS]
+    retired = {link.retired for link in translation.links if link.kind in replaced.KINDS}
     for assertion in own:
         if assertion.resource["resourceType"] in merge.DIRECTORY:
             frame.directory.say(assertion, frame.source, frame.stamp)
+        elif assertion.resource["id"] in retired:
+            _fold_part(frame, _named(assertion), translation.patients)
         else:
-            _fold_part(frame, assertion)
+            _fold_part(frame, assertion, translation.patients)
     _fold_facts(frame, translation)
     _fold_sets(frame, translation)
+    for link in translation.links:
+        if link.kind in replaced.KINDS:
+            _fold_replacement(frame, link)
     for part_id, doc in frame.touched.docs.items():
         _store_part(frame, part_id, doc)
     for link in translation.links:
-        _fold_link(frame, link.retired, link.survivor)
+        if link.kind == "Patient":
+            _fold_link(frame, link.retired, link.survivor)
 
 
-def _fold_part(frame: Frame, assertion: Assertion) -> None:
+def _named(assertion: Assertion) -> Assertion:
+    """What a merge says of the number that it retires: that it is that number, and no more."""
+    stated: dict[str, Any] = {
+        name: assertion.resource[name] for name in ("resourceType", "id", "identifier") if name in assertion.resource
+    }
+    return replace(assertion, resource=stated, deleted=())
+
+
+def _fold_part(frame: Frame, assertion: Assertion, patients: tuple[str, ...]) -> None:
     resource = assertion.resource
     part_id, kind = resource["id"], resource["resourceType"]
     doc = frame.touched.docs.get(part_id) or frame.state.part(part_id)
@@ -85,8 +100,8 @@ def _fold_part(frame: Frame, assertion: Assertion) -> None:
         frame.touched.note(part_id, {"first"})
     fold = merge.replace_resource if frame.whole else merge.assert_resource
     frame.touched.note(part_id, fold(doc, assertion, frame.source, frame.stamp))
-    patient = _subject(resource)
-    if kind in merge.OWNED_BY_PATIENT and patient and merge.write_owner(doc, patient, frame.source, frame.stamp):
+    patient = _subject(resource) or (patients[0] if patients else None)
+    if kind != "Patient" and patient and merge.write_owner(doc, patient, frame.source, frame.stamp):
         frame.touched.note(part_id, {"owner"})
     if kind == "Patient":
         _fold_life(frame, doc, assertion)
@@ -102,7 +117,8 @@ def _subject(resource: dict[str, Any]) -> str | None:
     references = [resource.get(name) for name in ("subject", "patient", "beneficiary")]
     references += [p.get("actor") for p in resource.get("participant", ()) if isinstance(p, dict)]
     for reference in references:
-        text = (reference or {}).get("reference", "")
+        one = reference[0] if isinstance(reference, list) and reference else reference
+        text = (one or {}).get("reference", "")
         if text.startswith("Patient/"):
             return str(text[8:])
     return None
@@ -136,12 +152,17 @@ def _add_fact(frame: Frame, doc: Doc, name: str, occurred: str | None) -> None:
 
 def _fold_sets(frame: Frame, translation: Translation) -> None:
     members: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    deltas = _deltas(translation)
     for assertion in translation.assertions:
         kind = assertion.resource["resourceType"]
-        if kind in merge.OWNERS:
-            owner = _set_owner(frame, kind, assertion.resource)
-            if owner:
-                members.setdefault((owner, kind), []).append(assertion.resource)
+        if kind not in merge.OWNERS:
+            continue
+        owner = _set_owner(frame, kind, assertion.resource)
+        if owner and kind in deltas:
+            _fold_member(frame, owner, assertion)
+        elif owner:
+            known = members.setdefault((owner, kind), [])
+            known += [assertion.resource] if assertion.action != "remove" else []
     for kind in translation.complete:
         if kind in merge.OWNERS and not any(known == kind for _, known in members):
             owner = _set_owner(frame, kind, {})
@@ -150,6 +171,39 @@ def _fold_sets(frame: Frame, translation: Translation) -> None:
     for (owner, kind), resources in members.items():
         if merge.write_set(frame.touched.docs[owner], kind, resources, frame.source, frame.stamp):
             frame.touched.note(owner, {kind})
+
+
+def _deltas(translation: Translation) -> set[str]:
+    """The sets of which this entry sends single members, not all (FOLD 4-5).
+
+    In these each member says by an action code what becomes of it, and the trigger does not carry them completely.
+    """
+    kinds: dict[str, bool] = {}
+    for assertion in translation.assertions:
+        kind = assertion.resource["resourceType"]
+        if kind in merge.OWNERS:
+            kinds[kind] = kinds.get(kind, True) and assertion.action != ""
+    return {kind for kind, all_act in kinds.items() if all_act and kind not in translation.complete}
+
+
+def _fold_member(frame: Frame, owner: str, assertion: Assertion) -> None:
+    kind, removed = assertion.resource["resourceType"], assertion.action == "remove"
+    doc = frame.touched.docs[owner]
+    if merge.write_member(doc, kind, assertion.resource, frame.source, frame.stamp, removed=removed):
+        frame.touched.note(owner, {kind})
+
+
+def _fold_replacement(frame: Frame, link: Link) -> None:
+    """A visit or account number that another one replaces: the survivor is read together with it from now on."""
+
+    def load(part_id: str) -> Doc | None:
+        return frame.touched.docs.get(part_id) or frame.state.part(part_id)
+
+    docs = frame.touched.docs
+    retired, survivor = docs[link.retired], docs[link.survivor]
+    for doc in replaced.replace(retired, survivor, load, frame.source, frame.stamp):
+        docs[doc["id"]] = doc
+        frame.touched.note(doc["id"], {"replaced"})
 
 
 def _set_owner(frame: Frame, kind: str, resource: dict[str, Any]) -> str | None:

@@ -16,12 +16,14 @@ class Assertion:
 
     `resource` is FHIR R4 JSON with `resourceType` and `id`; an element that the sender left out is absent (unchanged).
     `key` is the business key that made the id, for example ``Patient|urn:oid:1.2.3|12345``.
-    `deleted` names the top-level elements that the sender deleted (HL7 v2 ``""``).
+    `deleted` names the top-level elements that the sender deleted (HL7 v2 ``""``). `action` is `put` or `remove` where
+    the sender said what becomes of a member of a set (an action code, FOLD 4), '' where it sent the set as it is.
     """
 
     resource: dict[str, Any]
     key: str
     deleted: tuple[str, ...] = ()
+    action: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,11 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A merge: records of patient `retired` are from now on found under patient `survivor` (both resource ids)."""
+    """A merge: what is `retired` is from now on found under `survivor` (both resource ids of type `kind`)."""
 
     retired: str
     survivor: str
+    kind: str = "Patient"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,14 +22,31 @@ AXES = {
     "discharge-cancelled": "discharge",
     "leave-begun": "leave",
     "leave-ended": "leave",
+    "leave-cancelled": "leave",
+    "leave-return-cancelled": "leave",
     "transferred": "transfer",
+    "transfer-cancelled": "transfer",
     "class-changed": "class",
+    "admission-pending": "pending-admission",
+    "admission-pending-cancelled": "pending-admission",
+    "transfer-pending": "pending-transfer",
+    "transfer-pending-cancelled": "pending-transfer",
+    "discharge-pending": "pending-discharge",
+    "discharge-pending-cancelled": "pending-discharge",
     "booked": "booking",
     "rescheduled": "booking",
     "arrived": "booking",
     "fulfilled": "booking",
     "no-show": "booking",
     "cancelled": "booking",
+    "deleted": "booking",
+    "document-filed": "document",
+    "document-cancelled": "document",
+    "document-replaced": "replacement",
+    "referred": "referral",
+    "referral-cancelled": "referral",
+    "account-opened": "account",
+    "account-closed": "account",
     "died": "life",
     "alive": "life",
     "received": "reception",
@@ -43,16 +60,27 @@ ENDED_BY: dict[str, frozenset[str]] = {
     "admitted": frozenset({"visit-cancelled"}),
     "registered": frozenset({"visit-cancelled"}),
     "discharged": frozenset({"discharge-cancelled"}),
-    "leave-begun": frozenset({"leave-ended"}),
-    "booked": frozenset({"cancelled"}),
-    "rescheduled": frozenset({"cancelled"}),
+    "leave-begun": frozenset({"leave-ended", "leave-cancelled"}),
+    "transferred": frozenset({"transfer-cancelled"}),
+    "admission-pending": frozenset({"admission-pending-cancelled"}),
+    "transfer-pending": frozenset({"transfer-pending-cancelled"}),
+    "discharge-pending": frozenset({"discharge-pending-cancelled"}),
+    "document-filed": frozenset({"document-cancelled"}),
+    "referred": frozenset({"referral-cancelled"}),
+    "account-opened": frozenset({"account-closed"}),
+    "booked": frozenset({"cancelled", "deleted"}),
+    "rescheduled": frozenset({"cancelled", "deleted"}),
     "arrived": _BOOKING - {"arrived"},
     "fulfilled": _BOOKING - {"fulfilled"},
     "no-show": _BOOKING - {"no-show"},
     "cancelled": _BOOKING - {"cancelled"},
+    "deleted": _BOOKING - {"deleted"},
     "died": frozenset({"alive"}),
 }
 """What ends a fact that stood; a fact that is not here stands once it was stated."""
+
+TAKES_BACK = {"leave-return-cancelled": "leave-ended"}
+"""A cancellation that makes the newest such fact before it as if it had not been stated."""
 
 KEPT = 8
 """A run of equal facts keeps its first and last of these, so that a storm of repeats does not grow the record (I11)."""
@@ -64,6 +92,7 @@ BOOKING_STATUS = {
     "fulfilled": "fulfilled",
     "no-show": "noshow",
     "cancelled": "cancelled",
+    "deleted": "entered-in-error",
 }
 BOOKING_FACT = {
     "arrived": "arrived",
@@ -119,8 +148,24 @@ def axis(facts: Facts, name: str, precedence: tuple[str, ...] = ()) -> list[list
     """The facts of an axis as the leading source states them, oldest first."""
     for source in leading(facts, precedence):
         if name in facts[source]:
-            return facts[source][name]
+            rows = facts[source][name]
+            return _standing(rows) if name == "leave" else rows
     return []
+
+
+def _standing(rows: list[list[Any]]) -> list[list[Any]]:
+    """The facts without those that were taken back, and without what took them back."""
+    kept: list[list[Any]] = []
+    for row in rows:
+        undone = TAKES_BACK.get(row[2])
+        if undone is None:
+            kept.append(row)
+            continue
+        for place in range(len(kept) - 1, -1, -1):
+            if kept[place][2] == undone:
+                del kept[place]
+                break
+    return kept
 
 
 def leading(by_source: dict[str, Any], precedence: tuple[str, ...]) -> list[str]:
@@ -168,6 +213,9 @@ def encounter_status(facts: Facts, period: dict[str, Any], precedence: tuple[str
         return ("onleave" if last(facts, "leave", precedence) == "leave-begun" else "in-progress"), False
     if visit == "pre-admitted":
         return "planned", False
+    awaited = last(facts, "pending-admission", precedence)
+    if awaited:
+        return ("planned" if awaited == "admission-pending" else "cancelled"), False
     if "end" in period:
         return "finished", True
     if "start" in period or facts:
@@ -184,3 +232,22 @@ def appointment_status(facts: Facts, stated: str | None, precedence: tuple[str, 
     """Appointment.status from the facts of a booking, else as it was stated."""
     fact = last(facts, "booking", precedence)
     return BOOKING_STATUS[fact] if fact else stated or "proposed"
+
+
+STATUS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "DocumentReference": (
+        ("document", "document-cancelled", "entered-in-error"),
+        ("replacement", "document-replaced", "superseded"),
+    ),
+    "ServiceRequest": (("referral", "referral-cancelled", "revoked"),),
+    "Account": (("account", "account-closed", "inactive"), ("account", "account-opened", "active")),
+}
+"""Types whose status a fact decides: (axis, its newest fact, status), the first that holds; else it is as stated."""
+
+
+def stated_or_ended(kind: str, facts: Facts, stated: str | None, precedence: tuple[str, ...] = ()) -> str | None:
+    """The status of a document, referral or account."""
+    for axis_name, fact, status in STATUS[kind]:
+        if last(facts, axis_name, precedence) == fact:
+            return status
+    return stated

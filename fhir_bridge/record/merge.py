@@ -6,12 +6,13 @@ A part of the record is one document: a patient, a visit, a booking, a communica
      "els":   {element: {source: [clock, seq, value]}},            value null = deleted
      "ids":   {"system|value": {source: [clock, seq, identifier]}},  survive absence
      "sets":  {resource type: {source: [clock, seq, [resources]]}},  snapshots: coverage, diagnoses, kin, allergies
+     "deltas": {resource type: {source: {id: [clock, seq, resource]}}},  members put, or removed (null), one by one
      "owner": {source: [clock, seq, patient id]},
-     "facts": see episode}
+     "facts": see episode, "into" and "merged": see replaced}
 
 An element that the sender left out is unchanged. What must outlive the absence of a neighbour has a register of its
-own: the children of a single backbone element, each extension by url, each participant by type. Documents are plain
-JSON so that any engine stores them; nothing here reads or stores one.
+own: the children of a single backbone element, each extension by url, each participant by type, each link by where it
+leads. Documents are plain JSON so that any engine stores them; nothing here reads or stores one.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ OWNERS = {
 }
 """Snapshot sets and where they live: in the first of these that the entry names."""
 
-OWNED_BY_PATIENT = frozenset({"Encounter", "Appointment", "Communication"})
-DIRECTORY = frozenset({"Practitioner", "PractitionerRole", "Organization", "Location"})
+DIRECTORY = frozenset(
+    {"Practitioner", "PractitionerRole", "Organization", "Location", "HealthcareService", "Endpoint", "Schedule"}
+)
+"""What is nobody's; all other types are parts of a patient's record, each by itself."""
 TEST, TEST_CODE = "test", "HTEST"
 """The register of the label (v3-ActReason) of a patient who is not one: MSH-11 other than P, or a test record."""
 
@@ -71,6 +74,9 @@ def registers_of(resource: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _of_meta(value)
         elif name == "participant" and resource_type == "Encounter":
             yield from _by_type(value)
+        elif name == "link" and resource_type == "Patient":
+            for link in value:
+                yield f"link|{link['other'].get('reference', '')}", [link]
         else:
             yield _register_name(name), ({name: value} if name.startswith(_CHOICES) else value)
 
@@ -164,7 +170,43 @@ def write_set(doc: Doc, resource_type: str, resources: list[dict[str, Any]], sou
     by_source = doc.setdefault("sets", {}).setdefault(resource_type, {})
     known = by_source.get(source)
     changed = _write(by_source, source, stamp, resources)
+    deltas = doc.get("deltas", {}).get(resource_type, {}).get(source)
+    if deltas:
+        doc["deltas"][resource_type][source] = {
+            name: delta for name, delta in deltas.items() if (delta[0], delta[1]) > (stamp.clock, stamp.seq)
+        }
     return changed or known is None
+
+
+def write_member(
+    doc: Doc, resource_type: str, resource: dict[str, Any], source: str, stamp: Stamp, *, removed: bool
+) -> bool:
+    """Put one member into a set, or take it out (an action code, FOLD 4). True if the set differs."""
+    snapshot = doc.get("sets", {}).get(resource_type, {}).get(source)
+    if snapshot and (snapshot[0], snapshot[1]) >= (stamp.clock, stamp.seq):
+        return False
+    before = members(doc, resource_type)
+    by_id = doc.setdefault("deltas", {}).setdefault(resource_type, {}).setdefault(source, {})
+    _write(by_id, resource["id"], stamp, None if removed else resource)
+    return members(doc, resource_type) != before
+
+
+def members(doc: Doc, resource_type: str, precedence: tuple[str, ...] = ()) -> list[dict[str, Any]] | None:
+    """The members of a set: the leading source's snapshot with what it put and removed since; None for unknown."""
+    sets = doc.get("sets", {}).get(resource_type)
+    deltas = doc.get("deltas", {}).get(resource_type)
+    if not deltas:
+        register = winner(sets, precedence)
+        return list(register[2]) if register else None
+    source = episode.leading({**(sets or {}), **deltas}, precedence)[0]
+    snapshot = (sets or {}).get(source)
+    found = {member["id"]: member for member in (snapshot[2] if snapshot else ())}
+    for name, (_, _, resource) in sorted(deltas.get(source, {}).items(), key=lambda item: (item[1][:2], item[0])):
+        if resource is None:
+            found.pop(name, None)
+        else:
+            found[name] = resource
+    return list(found.values()) if found or snapshot else None
 
 
 def write_owner(doc: Doc, patient: str, source: str, stamp: Stamp) -> bool:
@@ -203,9 +245,9 @@ def set_state(docs: Iterable[Doc], resource_type: str, precedence: tuple[str, ..
     """Coverage of a snapshot set (FOLD 5): 'present', 'none' (known) or 'unknown'."""
     state = "unknown"
     for doc in docs:
-        register = winner(doc.get("sets", {}).get(resource_type), precedence)
-        if register is not None:
-            if register[2]:
+        found = members(doc, resource_type, precedence)
+        if found is not None:
+            if found:
                 return "present"
             state = "none"
     return state

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fhir_bridge.record import episode, merge
+from fhir_bridge.record import episode, merge, replaced
 from fhir_bridge.record.clocks import iso
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 INFERRED = {"system": "urn:fhir-bridge:tag", "code": "status-inferred"}
 """meta.tag of a visit whose status follows from PV1-44/45 because its feed began in the middle (FOLD 6)."""
+
+
+REPLACED_BY = "urn:fhir-bridge:extension:replaced-by"
+"""Extension of a visit or account whose number was merged into another one's, or changed."""
 
 
 def resource(doc: Doc, precedence: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -30,7 +34,21 @@ def resource(doc: Doc, precedence: tuple[str, ...] = ()) -> dict[str, Any]:
         _complete_encounter(out, doc, precedence)
     elif doc["type"] == "Appointment":
         out["status"] = episode.appointment_status(doc["facts"], out.get("status"), precedence)
+    elif doc["type"] in episode.STATUS:
+        status = episode.stated_or_ended(doc["type"], doc["facts"], out.get("status"), precedence)
+        out |= {"status": status} if status else {}
+    survivor = replaced.into(doc)
+    if survivor:
+        _retire(out, survivor)
     return out
+
+
+def _retire(out: dict[str, Any], survivor: str) -> None:
+    """A visit or account that another one replaces says so, and is no longer one."""
+    kind = out["resourceType"]
+    out["status"] = "inactive" if kind == "Account" else "entered-in-error"
+    pointer = {"url": REPLACED_BY, "valueReference": {"reference": f"{kind}/{survivor}"}}
+    out["extension"] = [*out.get("extension", ()), pointer]
 
 
 def _elements(out: dict[str, Any], doc: Doc, precedence: tuple[str, ...]) -> None:
@@ -44,7 +62,8 @@ def _elements(out: dict[str, Any], doc: Doc, precedence: tuple[str, ...]) -> Non
         elif name.endswith("[x]"):
             out.update(value)
         elif "|" in name:
-            out.setdefault(name.split("|", 1)[0], []).extend(value)
+            parent = name.split("|", 1)[0]
+            out[parent] = [*out.get(parent, ()), *value]
         elif "." in name:
             parent, child = name.split(".", 1)
             into = out.setdefault(parent, {})
@@ -91,8 +110,7 @@ def _complete_encounter(out: dict[str, Any], doc: Doc, precedence: tuple[str, ..
 
 def members_of(doc: Doc, resource_type: str, precedence: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """The resources of a snapshot set in a part, for example the coverages of a visit."""
-    register = merge.winner(doc.get("sets", {}).get(resource_type), precedence)
-    return list(register[2]) if register else []
+    return merge.members(doc, resource_type, precedence) or []
 
 
 def patient(docs: Sequence[Doc], precedence: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -116,7 +134,11 @@ def patient(docs: Sequence[Doc], precedence: tuple[str, ...] = ()) -> dict[str, 
             if not name.startswith("deceased"):
                 out.setdefault(name, value)
     if len(docs) > 1:
-        out["link"] = [{"other": {"reference": f"Patient/{d['id']}"}, "type": "replaces"} for d in docs[1:]]
+        own = {f"Patient/{doc['id']}" for doc in docs}
+        beside = [link for link in out.get("link", ()) if link["other"].get("reference") not in own]
+        out["link"] = beside + [
+            {"other": {"reference": f"Patient/{doc['id']}"}, "type": "replaces"} for doc in docs[1:]
+        ]
     return out
 
 

@@ -75,7 +75,7 @@ def test_a_wrong_row_is_told(row, said):
         (
             "a.yaml",
             "table: {A: B}",
-            "a.yaml:1:1: found the keys table; expected message:, map: or codes: as the first key",
+            "a.yaml:1:1: found the keys table; expected message:, part:, map: or codes: as the first key",
         ),
         ("a.yaml", "map: pid\nrows: []", "found pid; expected a name such as PID[Patient] or CX[Identifier]"),
         ("a.yaml", "map: PID[Patient]\nrows: []", "a.yaml:1:6: found PID[Patient] a second time"),
@@ -144,7 +144,9 @@ PV1_ROW = '{segment: PV1, as: encounter, make: Encounter, using: "PV1[Encounter]
         (PID_ROW, "{ADT^A01: {fact: admitted}}", "found fact: admitted with 0 Encounters to be about"),
         (PID_ROW, "{ADT^A01: {complete: [Coverag]}}", "found complete: Coverag; expected a resource type"),
         (PID_ROW, "{A01: {}}", "found A01; expected a trigger such as ADT^A01"),
-        (f"{{group: PATIENT, rows: [{PID_ROW}]}}", "{}", "found a group without each: true"),
+        (f"{{group: PATIENT, begins: PIN, rows: [{PID_ROW}]}}", "{}", "found begins: PIN; expected segments that the group has a row for"),
+            ("{include: VISITS}", "{}", "found include: VISITS; expected the name of a part"),
+            (PID_ROW, "{ADT^A24: {link: person}}", "found ADT^A24 linking person; expected the name (as) of a Patient"),
     ],
 )  # fmt: skip
 def test_a_wrong_message_is_told(rows, triggers, said):
