@@ -39,11 +39,32 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class HttpTls:
+    """Where the gateway serves HTTP over TLS, with which files."""
+
+    host: str
+    port: int
+    files: Tls
+
+
+@dataclass(frozen=True, slots=True)
 class Http:
     """Where the gateway serves HTTP."""
 
     host: str
     port: int
+    tls: HttpTls | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Who a client certificate is: whoever shows one with the name `subject`."""
+
+    name: str
+    subject: str
+    role: str
+    feed: str
+    scopes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +137,7 @@ class Settings:
     token: str | None = field(repr=False)
     report: tuple[Setting, ...]
     auth: Auth | None = None
+    certificates: tuple[Certificate, ...] = ()
 
     @property
     def journal_file(self) -> Path:
@@ -199,7 +221,7 @@ def _override(
     values: dict[str, Any], sources: dict[str, str], given: Mapping[str, str], variables: Mapping[str, str]
 ) -> list[str]:
     """Put variables and arguments over the file's values; what names no setting is an error."""
-    tables = {name: list(values[name]) for name in ("feeds", "destinations") if isinstance(values.get(name), dict)}
+    tables = {name: list(values[name]) for name in SettingsSchema.tables if isinstance(values.get(name), dict)}
     paths = {environment_name(path): path for path in leaves(tables)}
     errors = []
     for name in sorted(variables):
@@ -263,7 +285,7 @@ def _settings(loaded: dict[str, Any], sources: Mapping[str, str], file: Path | N
     feeds = {name: _feed(name, table, loaded["facility"]["zone"]) for name, table in loaded["feeds"].items()}
     return Settings(
         var=place("var", loaded["var"]) or Path("var"),
-        http=Http(**loaded["http"]),
+        http=_http(loaded["http"], place),
         facility=_facility(loaded["facility"]),
         database=Database(loaded["database"]["url"] if loaded["database"]["engine"] == "postgresql" else None),
         feeds=feeds,
@@ -285,6 +307,10 @@ def _settings(loaded: dict[str, Any], sources: Mapping[str, str], file: Path | N
         site=loaded["mapping"]["site"],
         token=loaded["token"],
         auth=_auth(loaded["auth"]),
+        certificates=tuple(
+            Certificate(name, table["subject"], table["role"], table["feed"], tuple(table["scopes"]))
+            for name, table in loaded["certificates"].items()
+        ),
         report=tuple(
             Setting(path, _shown(path, value), sources.get(path, DEFAULT)) for path, value in sorted(_walk(loaded))
         ),
@@ -294,6 +320,16 @@ def _settings(loaded: dict[str, Any], sources: Mapping[str, str], file: Path | N
 def _facility(table: Mapping[str, Any]) -> Facility:
     precedence = dict.fromkeys((*table["precedence"], "gateway"))
     return Facility(**{**table, "precedence": tuple(precedence)})
+
+
+def _http(table: Mapping[str, Any], place: Callable[[str, str | None], Path | None]) -> Http:
+    tls = table["tls"]
+    names = ("certificate", "key", "client_ca", "revoked")
+    certificate, key, client_ca, revoked = (place(f"http.tls.{name}", tls[name]) for name in names)
+    if certificate is None:
+        return Http(table["host"], table["port"])
+    files = Tls(certificate, key, client_ca, client_optional=True, revoked=revoked)
+    return Http(table["host"], table["port"], HttpTls(tls["host"], tls["port"], files))
 
 
 def _auth(table: Mapping[str, Any]) -> Auth | None:

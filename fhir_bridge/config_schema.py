@@ -15,6 +15,7 @@ from marshmallow import INCLUDE, Schema, ValidationError, fields, validate, vali
 
 from fhir_bridge.feeds.feed import AckMode, StorageTrouble
 from fhir_bridge.privacy import Role
+from fhir_bridge.privacy.scopes import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -75,11 +76,33 @@ class _Names(fields.Field[list[str]]):
         return [name.strip() for name in names if name.strip()]
 
 
+class HttpTlsSchema(_Table):
+    """[http.tls]: HTTP over TLS on a port of its own. With client_ca a client may show one of [certificates].
+
+    `revoked` is a PEM list of revoked certificates (CRL).
+    """
+
+    host = fields.String(load_default="0.0.0.0")  # noqa: S104 - it is there for callers elsewhere
+    port = fields.Integer(load_default=8443, validate=_port)
+    certificate = fields.String(load_default=None, allow_none=True)
+    key = fields.String(load_default=None, allow_none=True)
+    client_ca = fields.String(load_default=None, allow_none=True)
+    revoked = fields.String(load_default=None, allow_none=True)
+
+    @validates_schema(skip_on_field_errors=True)
+    def _whole(self, data: Mapping[str, Any], **_: Any) -> None:
+        if not data["certificate"] and any(data[name] for name in ("key", "client_ca", "revoked")):
+            raise ValidationError({"certificate": ["expected a PEM file, since there are other TLS settings"]})
+        if data["revoked"] and not data["client_ca"]:
+            raise ValidationError({"client_ca": ["expected a PEM file: without it no certificate is looked at"]})
+
+
 class HttpSchema(_Table):
     """[http]."""
 
     host = fields.String(load_default=_LOOPBACK)
     port = fields.Integer(load_default=8080, validate=_port)
+    tls = fields.Nested(HttpTlsSchema, load_default=lambda: HttpTlsSchema().load({}))
 
 
 class FacilitySchema(_Table):
@@ -206,10 +229,30 @@ class DestinationSchema(_Table):
     profile = fields.String(load_default="generic")
 
 
+class CertificateSchema(_Table):
+    """[certificates.NAME]: who a client certificate is: one of its names (CN, DNS, URI) and what that one may do."""
+
+    subject = fields.String(required=True, validate=validate.Length(min=1))
+    role = fields.String(required=True, validate=validate.OneOf(_ROLES))
+    feed = fields.String(load_default="")
+    scopes = _Names(load_default=list)
+
+    @validates_schema(skip_on_field_errors=True)
+    def _whole(self, data: Mapping[str, Any], **_: Any) -> None:
+        if (data["role"] == Role.FEED) != bool(data["feed"]):
+            raise ValidationError({"feed": ["expected the feed that it speaks for, with the role feed and no other"]})
+        if wrong := [scope for scope in data["scopes"] if not well_formed(scope)]:
+            raise ValidationError({"scopes": [f"no scope: {', '.join(wrong)}"]})
+
+
 class SettingsSchema(_Table):
     """The whole file."""
 
-    tables: ClassVar[dict[str, type[_Table]]] = {"feeds": FeedSchema, "destinations": DestinationSchema}
+    tables: ClassVar[dict[str, type[_Table]]] = {
+        "feeds": FeedSchema,
+        "destinations": DestinationSchema,
+        "certificates": CertificateSchema,
+    }
 
     var = fields.String(load_default="var")
     token = fields.String(load_default=None, allow_none=True, validate=validate.Length(min=16))
@@ -221,6 +264,9 @@ class SettingsSchema(_Table):
     feeds = fields.Dict(keys=fields.String(validate=_name), values=fields.Nested(FeedSchema), load_default=dict)
     destinations = fields.Dict(
         keys=fields.String(validate=_name), values=fields.Nested(DestinationSchema), load_default=dict
+    )
+    certificates = fields.Dict(
+        keys=fields.String(validate=_name), values=fields.Nested(CertificateSchema), load_default=dict
     )
 
 

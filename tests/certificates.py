@@ -29,8 +29,11 @@ class Authority:
         self._certificate = builder.add_extension(usage, critical=True).sign(self._key, hashes.SHA256())
         self.file = _write(folder / f"{name}.pem", _pem(self._certificate))
 
-    def issue(self, name: str, *, ended: bool = False) -> Path:
-        """A file with a key and its certificate for a host or a sender; with `ended` it was valid until yesterday."""
+    def issue(self, name: str, *, ended: bool = False, mangled: bool = False) -> Path:
+        """A file with a key and its certificate for a host or a sender.
+
+        With `ended` it was valid until yesterday; with `mangled` a bit of it is another than the one that was signed.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_named(name), self._name, key.public_key(), ended=ended)
         names = x509.SubjectAlternativeName([x509.DNSName(name)])
@@ -38,7 +41,24 @@ class Authority:
         own = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return _write(self._folder / f"{name}{'-ended' if ended else ''}.pem", own + _pem(certificate))
+        pem = _pem(certificate)
+        if mangled:
+            der = bytearray(certificate.public_bytes(serialization.Encoding.DER))
+            der[der.index(name.encode())] ^= 1
+            pem = ssl.DER_cert_to_PEM_cert(bytes(der)).encode()
+        kind = "-ended" if ended else "-mangled" if mangled else ""
+        return _write(self._folder / f"{name}{kind}.pem", own + pem)
+
+    def revoke(self, *files: Path) -> Path:
+        """A file with the list of these revoked certificates."""
+        now = dt.datetime.now(dt.UTC)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
+        builder = builder.last_update(now - DAY).next_update(now + DAY)
+        for file in files:
+            serial = x509.load_pem_x509_certificate(file.read_bytes().partition(b"-----END PRIVATE KEY-----\n")[2])
+            entry = x509.RevokedCertificateBuilder().serial_number(serial.serial_number).revocation_date(now - DAY)
+            builder = builder.add_revoked_certificate(entry.build())
+        return _write(self._folder / "revoked.pem", _pem(builder.sign(self._key, hashes.SHA256())))
 
 
 def client(authority: Authority, identity: Path | None = None, **versions: ssl.TLSVersion) -> ssl.SSLContext:
@@ -69,7 +89,7 @@ def _builder(subject, issuer, public_key, *, ended: bool = False) -> x509.Certif
     )
 
 
-def _pem(certificate: x509.Certificate) -> bytes:
+def _pem(certificate: x509.Certificate | x509.CertificateRevocationList) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 

@@ -13,10 +13,10 @@ from fhir_bridge import config
 from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 from fhir_bridge.serving import Child, FolderInUse, StartFailed, Supervisor, hold_folder, run_child
 from fhir_bridge.wiring.logs import configure_logs
-from fhir_bridge.wiring.processes import PROCESSES, clock
+from fhir_bridge.wiring.processes import ALWAYS, PROCESSES, clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from fhir_bridge.config import Settings
 
@@ -28,10 +28,12 @@ def serve(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments)
 
     def on_ready(said: dict[str, str]) -> None:
-        print(f"fhir-bridge serves {said['web']} and MLLP {said['wire']}", flush=True)
+        over_tls = f", {said['front']}" if "front" in said else ""
+        print(f"fhir-bridge serves {said['web']}{over_tls} and MLLP {said['wire']}", flush=True)
         print(f"data: {settings.var}    first token: {settings.var / 'token'}", flush=True)
 
-    return _supervise(settings.var, _gateway(None), on_ready)
+    names = (*ALWAYS, "front") if settings.http.tls is not None else ALWAYS
+    return _supervise(settings.var, _gateway(None, names), on_ready)
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -104,8 +106,8 @@ def _sandbox(name: str, rest: list[str]) -> Callable[[Callable[[str], None]], No
     return endpoint
 
 
-def _gateway(logs: Path | None) -> list[Child]:
-    return [Child(name, _command("_process", name), logs / f"{name}.log" if logs else None) for name in PROCESSES]
+def _gateway(logs: Path | None, names: Iterable[str] = ALWAYS) -> list[Child]:
+    return [Child(name, _command("_process", name), logs / f"{name}.log" if logs else None) for name in names]
 
 
 def _command(*words: str) -> tuple[str, ...]:

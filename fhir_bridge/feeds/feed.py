@@ -68,14 +68,17 @@ class Feed:
 class Tls:
     """How a listener is secured: its certificate chain and key as PEM files.
 
-    With `client_ca` each client must show a certificate that one of these authorities signed; with `client_subjects`
-    one of its names (CN, DNS) must stand there too.
+    With `client_ca` each client must show a certificate that one of these authorities signed (with `client_optional` it
+    may show none); with `client_subjects` one of its names (CN, DNS) must stand there too. `revoked` is a list of
+    revoked certificates (CRL).
     """
 
     certificate: Path
     key: Path | None = None
     client_ca: Path | None = None
     client_subjects: tuple[str, ...] = ()
+    client_optional: bool = False
+    revoked: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,7 +223,7 @@ async def open_listener(address: MllpAddress, feed: MllpFeed, counts: Counts) ->
             idle=custom.idle_timeout,
             read=custom.read_timeout,
         ),
-        tls=None if tls is None else server_context(custom.name, tls, refused),
+        tls=None if tls is None else server_context(f"feeds.{custom.name}.tls", tls, refused),
         admits=anyone if tls is None else partial(admits, tls),
         counts=counts,
     )

@@ -187,6 +187,22 @@ class Tokens(Protocol):
         ...
 
 
+class Certificates(Protocol):
+    """Client certificates, as the TLS front tells of them."""
+
+    def sign_in(self, word: str) -> SignIn | None:
+        """Who the front says that this is; None where the client showed no certificate."""
+        ...
+
+
+class NoFront:
+    """Certificates where no TLS front runs: nobody may speak in its name."""
+
+    def sign_in(self, word: str) -> SignIn | None:  # noqa: ARG002 - whatever it says
+        """Nobody."""
+        return SignIn(None, "front-forged")
+
+
 class FhirIssue(Protocol):
     """One thing wrong with a resource; never holds its values."""
 
@@ -238,3 +254,4 @@ class Ports:
     fresh_key: Callable[[], str]
     feeds: FeedControl = field(default_factory=NoFeeds)
     mapping_status: Callable[[], Mapping[str, Any]] = field(default=dict)
+    certificates: Certificates = field(default_factory=NoFront)

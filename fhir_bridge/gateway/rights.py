@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from flask import current_app, g, request
 
 from fhir_bridge.gateway.faults import Fault
+from fhir_bridge.gateway.ports import SignIn
 from fhir_bridge.gateway.routes import PUBLIC, declared, resource_type
 from fhir_bridge.privacy import Action, AuditEvent, decide, event
 from fhir_bridge.privacy.policy import QUEUES
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 EXTENSION = "fhir-bridge"
 SIGN_IN = "sign-in"
 """The action of an audit event about a caller who could not be told."""
+CLIENT_HEADER = "X-Fhir-Bridge-Client"
+"""What the TLS front says of a client's certificate; it lets no other such header pass."""
 CHALLENGE = 'Bearer realm="fhir-bridge"'
 _ROUTES = "fhir-bridge-rights"
 
@@ -87,14 +90,26 @@ def _lacking(action: Action) -> str:
 
 
 def _authenticate() -> Principal:
-    """Who calls. Fault 401, the same for every reason; the trail knows the reason."""
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    reason, name = "no-token", ""
-    if scheme.lower() == "bearer" and secret.strip():
-        known = ports().tokens.sign_in(secret.strip(), ports().clock())
-        if known.principal is not None:
-            return known.principal
-        reason, name = known.reason, known.name
-    denied = AuditEvent(ports().clock(), name, "", SIGN_IN, "", False, reason, route())
+    """Who calls: by token, else by certificate. Fault 401, the same for every reason; the trail knows the reason."""
+    known = _by_token() or _by_certificate() or SignIn(None, "no-token")
+    if known.principal is not None:
+        return known.principal
+    denied = AuditEvent(ports().clock(), known.name, "", SIGN_IN, "", False, known.reason, route())
     ports().audit.write([denied])
     raise Fault(401, "unauthorized", "", headers={"WWW-Authenticate": CHALLENGE})
+
+
+def _by_token() -> SignIn | None:
+    """Who the bearer token is; None where there is no Authorization at all: only then a certificate counts."""
+    given = request.headers.get("Authorization")
+    if given is None:
+        return None
+    scheme, _, secret = given.partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        return SignIn(None, "no-token")
+    return ports().tokens.sign_in(secret.strip(), ports().clock())
+
+
+def _by_certificate() -> SignIn | None:
+    word = request.headers.get(CLIENT_HEADER)
+    return None if word is None else ports().certificates.sign_in(word)

@@ -12,17 +12,18 @@ from fhir_bridge.feeds import fhir_rest, hl7v2_http
 from fhir_bridge.feeds.desk import Desk, DeskControl
 from fhir_bridge.feeds.feed import Feed
 from fhir_bridge.feeds.http_feeds import HttpFeeds
-from fhir_bridge.gateway.ports import Ports
+from fhir_bridge.gateway.ports import NoFront, Ports
 from fhir_bridge.gateway.ports import Settings as GatewaySettings
 from fhir_bridge.store.audit import SqliteAudit
 from fhir_bridge.store.tokens import SqliteTokens, ensure_first
+from fhir_bridge.wiring.client_certificates import CertificatePrincipals, front_secret
 from fhir_bridge.wiring.explain import Explainer
 from fhir_bridge.wiring.processes import clock
 from fhir_bridge.wiring.stores import stores_of
 
 if TYPE_CHECKING:
     from fhir_bridge.config import Settings
-    from fhir_bridge.gateway.ports import Tokens
+    from fhir_bridge.gateway.ports import Certificates, Tokens
 
 
 def gateway_ports(settings: Settings) -> Ports:
@@ -54,11 +55,19 @@ def gateway_ports(settings: Settings) -> Ports:
         validate=validate,
         fresh_key=lambda: secrets.token_urlsafe(18),
         feeds=DeskControl(desk, names, clock, http_feeds.state),
+        certificates=_certificates(settings),
     )
 
 
 def _custom(settings: Settings, feed: str) -> Feed:
     return settings.feeds.get(feed) or Feed(feed, zone=settings.facility.zone)
+
+
+def _certificates(settings: Settings) -> Certificates:
+    """Whose certificate is whose, where a TLS front runs."""
+    if settings.http.tls is None:
+        return NoFront()
+    return CertificatePrincipals(front_secret(settings.var), settings.certificates)
 
 
 def _sign_ins(settings: Settings) -> Tokens:

@@ -233,6 +233,15 @@ def _when_it_answers(url: str, ready: Callable[[str], None]) -> None:
     ready(url)
 
 
+def front(settings: Settings, ready: Callable[[str], None]) -> None:
+    """HTTP over TLS before `web`, where the settings name a certificate for it."""
+    from fhir_bridge.store.audit import SqliteAudit
+    from fhir_bridge.wiring.front import run_front
+
+    assert settings.http.tls is not None  # it is not started otherwise
+    run_front(settings, settings.http.tls, SqliteAudit(settings.audit_file), clock, ready)
+
+
 def deliver(settings: Settings, ready: Callable[[str], None]) -> None:
     """Timers that come due, and the outbox on its way to the EHR."""
     from adapters.fhir.client import FhirClient
@@ -286,5 +295,7 @@ def interlock(outbox: SqlOutbox, delivery: Delivery) -> str | None:
     return held.reason if held else None
 
 
-PROCESSES = {"wire": wire, "worker": worker, "web": web, "deliver": deliver}
+PROCESSES = {"wire": wire, "worker": worker, "web": web, "deliver": deliver, "front": front}
 """Name → main, in the order in which they start."""
+ALWAYS = ("wire", "worker", "web", "deliver")
+"""Those that every gateway runs; `front` runs where there is TLS for HTTP."""

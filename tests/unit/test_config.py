@@ -188,6 +188,22 @@ def test_every_reported_setting_can_be_set_by_its_variable(tmp_path):
             '[feeds.lgh.tls]\ncertificate = "c.pem"\nclient_cas = "ca.pem"',
             "fhir-bridge.toml: feeds.lgh.tls.client_cas: unknown setting; did you mean client_ca?",
         ),
+        (
+            '[http.tls]\nclient_ca = "ca.pem"',
+            "fhir-bridge.toml: http.tls.certificate: expected a PEM file, since there are other TLS settings",
+        ),
+        (
+            '[http.tls]\ncertificate = "c.pem"\nrevoked = "crl.pem"',
+            "fhir-bridge.toml: http.tls.client_ca: expected a PEM file: without it no certificate is looked at",
+        ),
+        (
+            '[certificates.adt]\nsubject = "adt.example"\nrole = "feed"',
+            "fhir-bridge.toml: certificates.adt.feed: expected the feed that it speaks for, with the role feed and no other",
+        ),
+        (
+            '[certificates.lena]\nsubject = "lena.example"\nrole = "pra"\nscopes = ["all of it"]',
+            "fhir-bridge.toml: certificates.lena.scopes: no scope: all of it",
+        ),
         ("[feeds.LGH]", "fhir-bridge.toml: feeds.LGH: expected a name of small letters, digits, - and _"),
         ("[destinations.ehr]", "fhir-bridge.toml: destinations.ehr.base_url: Missing data for required field."),
         ('[destinations.ehr]\nbase_url = "ehr"', "fhir-bridge.toml: destinations.ehr.base_url: Not a valid URL."),
