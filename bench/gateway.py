@@ -24,7 +24,7 @@ from fhir_bridge import config
 from fhir_bridge.sandbox.hospital import FACILITY, ZONE
 from fhir_bridge.store.journal_sqlite import SqliteJournalReader
 from fhir_bridge.store.queries import SqliteQueries
-from fhir_bridge.wiring.sets import activation_drafts
+from fhir_bridge.wiring.activation import activation_drafts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

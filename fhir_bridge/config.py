@@ -282,7 +282,8 @@ def _settings(loaded: dict[str, Any], sources: Mapping[str, str], file: Path | N
             return None
         return base / value if sources.get(path) == FILE else Path(value)
 
-    feeds = {name: _feed(name, table, loaded["facility"]["zone"]) for name, table in loaded["feeds"].items()}
+    zone, site = loaded["facility"]["zone"], loaded["mapping"]["site"] or ""
+    feeds = {name: _feed(name, table, zone, site) for name, table in loaded["feeds"].items()}
     return Settings(
         var=place("var", loaded["var"]) or Path("var"),
         http=_http(loaded["http"], place),
@@ -338,12 +339,13 @@ def _auth(table: Mapping[str, Any]) -> Auth | None:
     return Auth(**{**table, "algorithms": tuple(table["algorithms"].split())})
 
 
-def _feed(name: str, table: Mapping[str, Any], facility_zone: str) -> Feed:
+def _feed(name: str, table: Mapping[str, Any], facility_zone: str, default_site: str) -> Feed:
     return Feed(
         name=name,
         zone=table["zone"] or facility_zone,
         charset=table["charset"],
         authority=table["authority"],
+        site=table["site"] or default_site,
         source=table["source"],
         ack=AckMode(table["ack"]),
         on_storage_trouble=StorageTrouble(table["on_storage_trouble"]),

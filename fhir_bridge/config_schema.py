@@ -161,7 +161,7 @@ class AuthSchema(_Table):
 
 
 class MappingSchema(_Table):
-    """[mapping]: a folder of mapping tables in place of the packaged ones, and the site overlay in it."""
+    """[mapping]: a folder of mapping tables in place of the packaged ones, and the overlay of feeds that name none."""
 
     folder = fields.String(load_default=None, allow_none=True)
     site = fields.String(load_default=None, allow_none=True)
@@ -191,6 +191,7 @@ class FeedSchema(_Table):
     zone = fields.String(load_default=None, allow_none=True, validate=_zone)
     charset = fields.String(load_default=None, allow_none=True, validate=_charset)
     authority = fields.String(load_default="")
+    site = fields.String(load_default="")
     source = fields.String(load_default="ehr", validate=_name)
     ack = fields.String(load_default=AckMode.AS_ASKED.value, validate=validate.OneOf([mode.value for mode in AckMode]))
     on_storage_trouble = fields.String(

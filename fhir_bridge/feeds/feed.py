@@ -39,11 +39,11 @@ class Feed:
     """A source's name and customs.
 
     `zone` is an IANA time zone for times without an offset; `charset` reads what MSH-18 does not name; `authority` is
-    the assigning authority of identifiers that name none; `max_size` is in bytes, times in seconds. A feed that has
-    brought nothing for `silent_after` is reported, None for a feed that may be silent. `idle_timeout` is for a
-    connection without a message, `read_timeout` for a message that has begun. `types`, `facilities` and
-    `authorities` are all that it may send, see allowed.py. `source` is the system behind it: what two feeds of one
-    source say is ordered by time, between sources the site's precedence decides (FOLD 3).
+    the assigning authority of identifiers that name none, `site` its mapping overlay; `max_size` is in bytes, times in
+    seconds. A feed that has brought nothing for `silent_after` is reported, None for a feed that may be silent.
+    `idle_timeout` is for a connection without a message, `read_timeout` for a message that has begun. `types`,
+    `facilities` and `authorities` are all that it may send, see allowed.py. `source` is the system behind it: what two
+    feeds of one source say is ordered by time, between sources the site's precedence decides (FOLD 3).
     """
 
     name: str
@@ -62,6 +62,7 @@ class Feed:
     types: tuple[str, ...] = ()
     facilities: tuple[str, ...] = ()
     authorities: tuple[str, ...] = ()
+    site: str = ""
 
 
 @dataclass(frozen=True, slots=True)

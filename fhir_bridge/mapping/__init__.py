@@ -6,6 +6,7 @@ docs/mapping-guide.md has the language. The files are the steps: load, check, co
 from fhir_bridge.mapping.bundle import bundle
 from fhir_bridge.mapping.errors import CheckFailed, MappingError, NotMapped, Position, Problem, Untranslatable
 from fhir_bridge.mapping.machine import TranslateContext
+from fhir_bridge.mapping.overlay import customs, sites
 from fhir_bridge.mapping.trace import Component, Origin, Trace
 from fhir_bridge.mapping.translate import PUBLIC_NAMESPACE, MappingSet, load, load_files
 
@@ -23,6 +24,8 @@ __all__ = [
     "TranslateContext",
     "Untranslatable",
     "bundle",
+    "customs",
     "load",
     "load_files",
+    "sites",
 ]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import yaml
 
-from fhir_bridge.mapping.errors import Position, Problem
 from fhir_bridge.mapping.load_rows import RowReader
 from fhir_bridge.mapping.nodes import (
     Code,
@@ -35,6 +34,8 @@ from fhir_bridge.source import compose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from fhir_bridge.mapping.errors import Problem
 
 EXAMPLES = ".examples.yaml"
 _KINDS = ("message", "part", "map", "codes")

@@ -120,8 +120,9 @@ class Fold:
     def _assert(self, entry: Entry, frame: Frame, translation: Translation) -> Ended:
         """Steps 3 and 4 for what an entry asserts."""
         patient = self.about = translate.patient_or_poison(translation)
-        frame.source = self._sets.feed(entry.feed).source
-        frame.stamp = stamp(translation.recorded, entry.received_at, entry.seq)
+        feed = self._sets.feed(entry.feed)
+        frame.source = feed.source
+        frame.stamp = stamp(translation.recorded, entry.received_at, entry.seq, feed.precision)
         frame.occurred = translation.occurred
         try:
             reconcile(frame, translation)

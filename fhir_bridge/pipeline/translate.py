@@ -13,22 +13,28 @@ from zoneinfo import ZoneInfo
 
 from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
 from fhir_bridge.record.assertion import Assertion, Translation
+from fhir_bridge.record.clocks import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fhir_bridge.pipeline.context import InForce
-    from fhir_bridge.pipeline.ports import Entry
+    from fhir_bridge.pipeline.ports import Entry, JournalReader
 
 
 @dataclass(frozen=True, slots=True)
 class FeedSettings:
-    """What a feed's messages mean: whose they are, their zone, character set and default assigning authority."""
+    """What a feed's messages mean: whose they are, their zone, character set and default assigning authority.
+
+    `site` is the overlay that they are mapped by, `precision` that of the feed's clock, in µs (FOLD 2).
+    """
 
     source: str = "ehr"
     zone: str = "UTC"
     charset: str | None = None
     authority: str = ""
+    site: str = ""
+    precision: int = SECOND
 
     def tzinfo(self) -> ZoneInfo:
         """The zone of times that are sent without one."""
@@ -71,7 +77,11 @@ class SetsInForce(Protocol):
     current: Sets | None
 
     def activate(self, body: bytes) -> tuple[str, str]:
-        """Put the set in an activation entry in force; returns its kind and hash."""
+        """Put the set in an activation entry in force; its kind and hash. Raises Poison, and changes nothing then."""
+        ...
+
+    def restore(self, active: Mapping[str, tuple[str, int]], journal: JournalReader) -> None:
+        """Put in force what a state says is in force, (hash, seq of its entry) by kind."""
         ...
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
-from fhir_bridge.pipeline.ports import Outcome
+from fhir_bridge.pipeline.ports import Kind, Outcome
 from fhir_bridge.pipeline.state import Ended
 from fhir_bridge.record.identity import MergeCycle
 
@@ -83,6 +83,7 @@ class Worker:
         self.journal, self.state, self.fold, self.trouble = journal, state, fold, trouble
         self._applier = Applier(state, fold, trouble)
         self._cursor = state.cursor()
+        self._sets_doubtful = False
 
     @property
     def cursor(self) -> int:
@@ -110,6 +111,9 @@ class Worker:
         entries = self.journal.read(self._cursor, limit)
         if not entries:
             return 0
+        if self._sets_doubtful:  # a batch that put sets in force was undone: those before it hold again
+            self.fold.sets.restore(self.state.active_sets(), self.journal)
+            self._sets_doubtful = False
         started = time.perf_counter()
         self.state.begin()
         try:
@@ -118,6 +122,7 @@ class Worker:
             self.fold.finish()
             self.state.commit()
         except BaseException:
+            self._sets_doubtful = any(entry.kind is Kind.ACTIVATION for entry in entries)
             self.state.rollback()
             self.fold.forget()
             raise

@@ -101,7 +101,7 @@ class Explainer:
         feed = library.current.feed(entry.feed)
         try:
             message = er7.parse(entry.body, default_charset=feed.charset)
-            return message, library.mapping().trace(message, context(self._namespace, feed))
+            return message, library.mapping(feed.site).trace(message, context(self._namespace, feed))
         except (Er7Error, mapping.NotMapped, mapping.Untranslatable):
             return None
 

@@ -93,15 +93,17 @@ def _outcomes(settings: Settings) -> Outcomes | None:
 def _activations(settings: Settings, now: int) -> list[Draft]:
     """The entries that put the configured sets in force. Raises SetsDoNotCheck where there is nothing to go on with."""
     from fhir_bridge.gateway.ports import StoreUnavailable
-    from fhir_bridge.wiring.sets import SET_KINDS, activation_drafts
+    from fhir_bridge.wiring.activation import activation_drafts
+    from fhir_bridge.wiring.sets import SET_KINDS
 
-    queries = stores_of(settings).queries()
+    stores = stores_of(settings)
+    queries = stores.queries()
     try:
-        active = queries.active_sets()
+        active = queries.activations()
     except StoreUnavailable:
         active = {}
     queries.close()
-    drafts, problems = activation_drafts(settings, active, now)
+    drafts, problems = activation_drafts(settings, active, now, stores.reader() if active else None)
     for problem in problems:
         log.error("set-does-not-check", problem=problem)
     if problems and len(active) < len(SET_KINDS):
@@ -162,6 +164,7 @@ def _sets(settings: Settings, state: State, journal: JournalReader) -> SetLibrar
 
     sets = SetLibrary(settings.var, stores_of(settings).namespace())
     _restore(sets, state, journal)
+    sets.compile()
     return sets
 
 

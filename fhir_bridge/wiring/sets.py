@@ -6,8 +6,7 @@ Folders are read here once, and from then on the journal is; what they mean is t
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from hashlib import blake2b
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -20,7 +19,6 @@ from adapters.hl7v2.errors import Er7Error
 from fhir_bridge import mapping
 from fhir_bridge.pipeline.context import InForce
 from fhir_bridge.pipeline.errors import Ignored, Poison
-from fhir_bridge.pipeline.ports import Draft, Kind
 from fhir_bridge.pipeline.translate import FeedSettings, Sets
 from fhir_bridge.record.clocks import settle_fold
 from fhir_bridge.source import CheckFailed
@@ -34,76 +32,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from fhir_bridge.config import Settings
     from fhir_bridge.mapping import MappingSet
-    from fhir_bridge.pipeline.ports import Instant, JournalReader
+    from fhir_bridge.pipeline.ports import JournalReader
     from fhir_bridge.record.assertion import Translation
     from fhir_bridge.tasks.rules import RuleSet
 
 SET_KINDS = MAPPING, RULES, SETTINGS = "mapping", "rules", "settings"
-_FOLDERS = {MAPPING: ("hl7v2_to_fhir",), RULES: ("rules", "education")}
-
-
-def configured(settings: Settings) -> dict[str, bytes]:
-    """The body of an activation entry for each set as it is configured now: kind → canonical JSON."""
-    folder = settings.mapping_folder or packaged_mappings()
-    bodies = {kind: _body(kind, _files(folder, names)) for kind, names in _FOLDERS.items()}
-    feeds = {
-        name: asdict(FeedSettings(feed.source, feed.zone, feed.charset, feed.authority))
-        for name, feed in settings.feeds.items()
-    }
-    values = {
-        "feeds": feeds,
-        "facility": {"zone": settings.facility.zone, "language": settings.facility.language},
-        "destination": settings.destinations[0].name if settings.destinations else "",
-        "precedence": list(settings.facility.precedence),
-    }
-    bodies[SETTINGS] = _body(SETTINGS, {"settings.json": orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()})
-    return bodies
-
-
-def _files(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
-    found = sorted(path for name in names for path in (folder / name).rglob("*.yaml"))
-    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in found}
-
-
-def _body(kind: str, files: Mapping[str, str]) -> bytes:
-    content = orjson.dumps(files, option=orjson.OPT_SORT_KEYS)
-    digest = blake2b(content, digest_size=16).hexdigest()
-    return orjson.dumps({"kind": kind, "hash": digest, "files": files}, option=orjson.OPT_SORT_KEYS)
-
-
-def activation_drafts(settings: Settings, active: Mapping[str, str], now: Instant) -> tuple[list[Draft], list[str]]:
-    """The entries that put the configured sets in force where others are, and what is wrong with those that cannot be.
-
-    A set that does not check is never stored: the one in force stays (what MAPPING calls an atomic reload).
-    """
-    drafts: list[Draft] = []
-    problems: list[str] = []
-    for kind, body in configured(settings).items():
-        content = orjson.loads(body)
-        digest = content["hash"]
-        if active.get(kind) == digest:
-            continue
-        errors = _errors(kind, content["files"], settings.var / "cache")
-        if errors:
-            problems += errors
-            continue
-        key = f"{kind}:{digest}:{now}"
-        drafts.append(Draft(Kind.ACTIVATION, "activation", now, 0, key, f"activation.{kind}", body))
-    return drafts, problems
-
-
-def _errors(kind: str, files: Mapping[str, str], cache: Path) -> list[str]:
-    """Everything that is wrong with a set; compiling it here also fills the cache for the worker."""
-    try:
-        if kind == MAPPING:
-            load_mapping_files(files, cache)
-        elif kind == RULES:
-            _load_rules(files, cache)
-    except CheckFailed as failed:
-        return [str(problem) for problem in failed.problems]
-    return []
+BASE, SITES = "hl7v2_to_fhir", "sites"
+FOLDERS = {MAPPING: (BASE, SITES), RULES: ("rules", "education")}
 
 
 class SetLibrary:
@@ -114,8 +50,8 @@ class SetLibrary:
         self._var, self._namespace = var, namespace
         self._hashes: dict[str, str] = {}
         self._mapping_files: Mapping[str, str] | None = None
-        self._mapping: MappingSet | None = None
-        self._translator: Translator | None = None
+        self._mappings: dict[str, MappingSet] = {}
+        self._translators: dict[str, Translator] = {}
         self._rules: RuleSet | None = None
         self._materials = Catalogue(())
         self._settings: dict[str, Any] | None = None
@@ -126,22 +62,47 @@ class SetLibrary:
             entry = journal.entry(seq)
             if entry is None:
                 raise Poison("activation-missing")
-            self.activate(entry.body)
+            self._put(orjson.loads(entry.body))
 
     def activate(self, body: bytes) -> tuple[str, str]:
-        """Put the set of an activation entry in force; a set that does not check is never stored, so it loads."""
+        """Put the set of an activation entry in force. Raises Poison, and changes nothing, where it does not check."""
         content = orjson.loads(body)
+        try:
+            self._try(content["kind"], content["files"])
+        except CheckFailed as failed:
+            raise Poison("set-does-not-check", str(failed.problems[0].at)) from failed
+        self._put(content)
+        return content["kind"], content["hash"]
+
+    def _try(self, kind: str, files: Mapping[str, str]) -> None:
+        """Compile what would come into force; the cache then has it."""
+        cache = self._var / "cache"
+        if kind == RULES:
+            load_rule_files(files, cache)
+            return
+        settings = orjson.loads(files["settings.json"]) if kind == SETTINGS else self._settings
+        mapping_files = files if kind == MAPPING else self._mapping_files
+        for site in _sites_of(settings or {"feeds": {}}) if mapping_files is not None else ():
+            load_mapping_files(mapping_files or {}, cache, site)
+
+    def compile(self) -> None:
+        """Compile what is in force: who translates finds a set that cannot be read at the start, not at a message."""
+        for site in _sites_of(self._settings) if self.current is not None and self._settings is not None else ():
+            self.mapping(site)
+
+    def _put(self, content: Mapping[str, Any]) -> None:
         kind, digest, files = content["kind"], content["hash"], content["files"]
         if self._hashes.get(kind) != digest:
             if kind == SETTINGS:
                 self._settings = orjson.loads(files["settings.json"])
             elif kind == MAPPING:
-                self._mapping_files, self._mapping, self._translator = files, None, None
+                self._mapping_files = files
             else:
-                self._rules, self._materials = _load_rules(files, self._var / "cache")
+                self._rules, self._materials = load_rule_files(files, self._var / "cache")
+            if kind != RULES:
+                self._mappings, self._translators = {}, {}
             self._hashes[kind] = digest
         self._combine()
-        return kind, digest
 
     def _combine(self) -> None:
         if self._mapping_files is None or self._rules is None or self._settings is None:
@@ -157,36 +118,77 @@ class SetLibrary:
                 namespace=self._namespace,
                 materials=self._materials,
             ),
-            feeds={name: FeedSettings(**values) for name, values in self._settings["feeds"].items()},
+            feeds={name: self._feed(values) for name, values in self._settings["feeds"].items()},
             precedence=tuple(self._settings["precedence"]),
             zone=facility["zone"],
             destination=self._settings["destination"],
         )
 
+    def _feed(self, values: Mapping[str, Any]) -> FeedSettings:
+        """A feed's settings; what its overlays declare goes before them, since they know the feed's bytes."""
+        feed = FeedSettings(**values)
+        if not feed.site:
+            return feed
+        declared = mapping.customs(_bytes(self._mapping_files or {}), feed.site)
+        return replace(
+            feed,
+            zone=declared.zone or feed.zone,
+            charset=declared.charset or feed.charset,
+            authority=declared.authority or feed.authority,
+            precision=declared.precision or feed.precision,
+        )
+
     def _translate(self, body: bytes, feed: FeedSettings, received_at: int) -> Translation:
-        if self._translator is None:
-            self._translator = Translator(self.mapping(), self._namespace)
-        return self._translator(body, feed, received_at)
+        translator = self._translators.get(feed.site)
+        if translator is None:
+            translator = self._translators[feed.site] = Translator(self.mapping(feed.site), self._namespace)
+        return translator(body, feed, received_at)
 
-    def mapping(self) -> MappingSet:
-        """The mapping set in force, loaded when it is first asked for: who only reads rules never pays for it."""
-        if self._mapping is None:
-            self._mapping = load_mapping_files(self._mapping_files or {}, self._var / "cache")
-        return self._mapping
-
-
-def load_mapping(folder: Path, cache: Path | None = None) -> MappingSet:
-    """Load and check the mapping set of a folder of mappings. Raises mapping.CheckFailed."""
-    return load_mapping_files(_files(folder, _FOLDERS[MAPPING]), cache)
+    def mapping(self, site: str = "") -> MappingSet:
+        """The mapping set in force for a site, loaded when first asked for: who only reads rules never pays for it."""
+        found = self._mappings.get(site)
+        if found is None:
+            found = load_mapping_files(self._mapping_files or {}, self._var / "cache", site)
+            self._mappings[site] = found
+        return found
 
 
-def load_mapping_files(files: Mapping[str, str], cache: Path | None) -> MappingSet:
-    """Load and check a mapping set with this project's definitions. Raises mapping.CheckFailed."""
-    content = {name: text.encode() for name, text in files.items()}
-    return mapping.load_files(content, load_definitions(), hl7_definitions(), cache)
+def _sites_of(settings: Mapping[str, Any]) -> list[str]:
+    """The base, and every overlay that some feed names."""
+    return sorted({"", *(feed.get("site", "") for feed in settings["feeds"].values())})
 
 
-def _load_rules(files: Mapping[str, str], cache: Path) -> tuple[RuleSet, Catalogue]:
+def mapping_files(folder: Path | None) -> dict[str, str]:
+    """The mapping tables of a folder, or those that come along; a folder of overlays alone stands on these."""
+    packaged = packaged_mappings()
+    files = read_folder(packaged if folder is None else folder, FOLDERS[MAPPING])
+    if folder is not None and not (folder / BASE).is_dir():
+        return read_folder(packaged, FOLDERS[MAPPING]) | files
+    return files
+
+
+def read_folder(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
+    """The YAML files of some of a folder's folders, by name relative to it."""
+    found = sorted(path for name in names for path in (folder / name).rglob("*.yaml"))
+    return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in found}
+
+
+def load_mapping(folder: Path | None, cache: Path | None = None, site: str = "") -> MappingSet:
+    """Load and check the mapping set of a folder of mappings, or the one that comes along. Raises CheckFailed."""
+    return load_mapping_files(mapping_files(folder), cache, site)
+
+
+def load_mapping_files(files: Mapping[str, str], cache: Path | None, site: str = "") -> MappingSet:
+    """Load and check a mapping set with this project's definitions. Raises CheckFailed."""
+    return mapping.load_files(_bytes(files), load_definitions(), hl7_definitions(), cache, site)
+
+
+def _bytes(files: Mapping[str, str]) -> dict[str, bytes]:
+    return {name: text.encode() for name, text in files.items()}
+
+
+def load_rule_files(files: Mapping[str, str], cache: Path) -> tuple[RuleSet, Catalogue]:
+    """Load and check rules and education. Raises CheckFailed."""
     by_folder: dict[str, dict[str, str]] = {"rules": {}, "education": {}}
     for name, text in files.items():
         folder, _, rest = name.partition("/")
@@ -209,7 +211,7 @@ class Translator:
             message = er7.parse(body, default_charset=feed.charset)
             translation = self._set.translate(message, context(self._namespace, feed))
         except mapping.NotMapped as verdict:
-            raise Ignored("not-wanted" if verdict.why else "not-mapped", verdict.trigger) from verdict
+            raise Ignored("not-mapped", verdict.trigger) from verdict
         except mapping.Untranslatable as verdict:
             raise Poison(verdict.code, verdict.location) from verdict
         except Er7Error as error:

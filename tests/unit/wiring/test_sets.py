@@ -3,7 +3,8 @@
 import orjson
 
 from fhir_bridge.config import load
-from fhir_bridge.wiring.sets import SETTINGS, configured
+from fhir_bridge.wiring.activation import configured
+from fhir_bridge.wiring.sets import SETTINGS
 
 TEXT = """
 [facility]
@@ -16,8 +17,7 @@ source = "registration"
 
 def test_sources_and_their_precedence_are_part_of_the_settings_in_force(tmp_path):
     (tmp_path / "fhir-bridge.toml").write_text(TEXT)
-    body = orjson.loads(configured(load(None, {}, tmp_path))[SETTINGS])
-    values = orjson.loads(body["files"]["settings.json"])
+    values = orjson.loads(configured(load(None, {}, tmp_path))[SETTINGS]["settings.json"])
     assert {name: feed["source"] for name, feed in values["feeds"].items() if name in ("adt", "clinic")} == {
         "adt": "registration",
         "clinic": "ehr",
