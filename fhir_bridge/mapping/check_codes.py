@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from fhir_bridge.mapping.check_fhir import NUMBERS, PRIMITIVES
+from fhir_bridge.mapping.check_literals import check_literal
 from fhir_bridge.mapping.errors import Problem, nearest
 
 if TYPE_CHECKING:
@@ -63,8 +64,11 @@ def _check_values(sides: Sides, table: CodeTable, element: FhirElement, codes: f
     if table.unmapped == "fixed" and table.fallback is not None:
         values.append(table.fallback)
     for value in values:
+        if table.name not in sides.read:
+            check_literal(value, sides.hl7, sides.report)
         if codes is not None and value.text not in codes:
             expected = f"a code of {element.name}: {', '.join(sorted(codes))}"
             sides.report(Problem(value.at, f"the code {value}", expected, nearest(value.text, codes)))
         elif not re.fullmatch(form, value.text):
             sides.wrong(value.at, f"{value.text!r} for {element.name}", f"a {element.type}")
+    sides.read.add(table.name)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fhir_bridge.mapping import conditions, nodes, plan
 from fhir_bridge.mapping.check_codes import check_codes
 from fhir_bridge.mapping.check_fhir import PRIMITIVES, FhirSide
+from fhir_bridge.mapping.check_literals import check_literal
 from fhir_bridge.mapping.errors import Position, Problem, nearest
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Sides:
     codes: Mapping[str, nodes.CodeTable]
     report: Callable[[Problem], None]
     built: dict[str, plan.MapPlan] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
+    """The code tables whose literals were looked at."""
 
     def wrong(self, at: Position, found: str, expected: str, name: str = "", names: Any = ()) -> None:
         """Report a problem, with the nearest right name if `name` is given."""
@@ -187,6 +190,9 @@ class _Builder:
 
     def _write(self, row: nodes.Row, element: FhirElement, datatype: str, *, repeats: bool) -> plan.Write:
         sides, write = self._sides, plan.Write(row, element, datatype, repeats=repeats)
+        for literal in (row.value, row.default, row.fill):
+            if not isinstance(literal, nodes.FeedDefault):
+                check_literal(literal, sides.hl7, sides.report)
         if row.default is not None:
             authority = isinstance(row.default, nodes.FeedDefault)
             default = plan.FeedAuthority() if authority else sides.fhir.literal(row.default, element)  # type: ignore[arg-type] # a literal, told apart just before

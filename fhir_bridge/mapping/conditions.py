@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from fhir_bridge.mapping.errors import Position
 
 _ADDRESS = re.compile(
-    r"(?P<segment>[A-Z][A-Z0-9]{2})-(?P<field>[1-9]\d*)(?:\[(?P<rep>[1-9]\d*)\])?(?:\.(?P<c>[1-9]\d*)(?:\.(?P<s>[1-9]\d*))?)?"
-    r"|(?P<type>[A-Z][A-Z0-9]{1,2})(?:\.(?P<tc>[1-9]\d*)(?:\.(?P<ts>[1-9]\d*))?)?"
+    r"(?P<segment>[A-Z][A-Z0-9]{2})-(?P<field>[1-9]\d{0,3})(?:\[(?P<rep>[1-9]\d{0,3})\])?(?:\.(?P<c>[1-9]\d{0,3})(?:\.(?P<s>[1-9]\d{0,3}))?)?"
+    r"|(?P<type>[A-Z][A-Z0-9]{1,2})(?:\.(?P<tc>[1-9]\d{0,3})(?:\.(?P<ts>[1-9]\d{0,3}))?)?"
 )
 _TOKEN = re.compile(r'\s*(?:(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<word>[\w.:/+\-\[\]^]+)|(?P<sign>[(),]))')
 _WORDS = frozenset(["VALUED", "NOT", "EQUALS", "IN", "COUNT", "LENGTH", "GREATER", "LESS", "THAN", "AND", "OR"])
+_MAX_LENGTH = 2_000
+_MAX_DEPTH = 30
 _MAX_TERMS = 256
 """Conditions that unfold to more terms than this are not proved exclusive; a person would not read them either."""
 
@@ -48,6 +50,8 @@ def parse_address(text: str, at: Position) -> Address | None:
 
 def parse_condition(text: str, at: Position) -> Condition:
     """Parse a condition. Raises ConditionError."""
+    if len(text) > _MAX_LENGTH:
+        raise ConditionError(f"{len(text)} characters", f"at most {_MAX_LENGTH}; a code table says more in less")
     parser = _Parser(_tokens(text), at)
     condition = parser.either()
     if parser.peek():
@@ -82,7 +86,7 @@ def _tokens(text: str) -> list[str]:
 
 class _Parser:
     def __init__(self, tokens: list[str], at: Position) -> None:
-        self._tokens, self._next, self._at = tokens, 0, at
+        self._tokens, self._next, self._at, self._depth = tokens, 0, at, 0
 
     def peek(self) -> str:
         return self._tokens[self._next] if self._next < len(self._tokens) else ""
@@ -115,6 +119,15 @@ class _Parser:
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
     def single(self) -> Condition:
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise ConditionError("parentheses and NOT nested too deeply", f"at most {_MAX_DEPTH} levels")
+        try:
+            return self.inner()
+        finally:
+            self._depth -= 1
+
+    def inner(self) -> Condition:
         if self.accept("NOT"):
             return Not(self.single())
         if self.accept("("):

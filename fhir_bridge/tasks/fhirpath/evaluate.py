@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from fhir_bridge.tasks import durations
 from fhir_bridge.tasks.fhirpath import nodes
+from fhir_bridge.tasks.fhirpath.patterns import MOST_CHARACTERS
 from fhir_bridge.tasks.fhirpath.scope import Scope
 
 Values: TypeAlias = Callable[[Scope, list[Any]], list[Any]]
@@ -347,7 +348,7 @@ def _matcher(function: str, text: str) -> Callable[[str], bool]:
     if function == "contains":
         return lambda value: text in value
     pattern = re.compile(text, re.DOTALL)
-    return lambda value: pattern.search(value) is not None
+    return lambda value: pattern.search(value, 0, MOST_CHARACTERS) is not None
 
 
 def _elapsed(node: nodes.Elapsed) -> Test:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 from fhir_bridge.tasks.fhirpath import nodes
 from fhir_bridge.tasks.fhirpath.faults import Outside, Typed
 from fhir_bridge.tasks.fhirpath.model import BOOLEAN
+from fhir_bridge.tasks.fhirpath.patterns import runs_away
 
 _SUBTYPES = {
     "string": {"code", "id", "markdown"},
@@ -118,6 +119,8 @@ def _text(function: str) -> Build:
                 re.compile(text)
             except re.error as error:
                 reader.fault(arguments[0], f"a pattern that is wrong: {error.msg}", "a regular expression")
+            if runs_away(text):
+                reader.fault(arguments[0], "a pattern that can run away", "no repeat of what repeats or chooses itself")
         return Typed(nodes.Text(function, focus.node, text), BOOLEAN)
 
     return build
