@@ -24,7 +24,7 @@ INSTALL = (
 ENGINES = "FHIR_BRIDGE_TEST_ENGINES"
 """Environment variable: `sqlite` leaves the tests on PostgreSQL out."""
 
-START_SECONDS = 20
+START_SECONDS = 120
 _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -92,7 +92,7 @@ class PostgresServer:
             self._kill()
         else:
             self.process.send_signal(number)
-        self.process.wait(20)
+        self.process.wait(120)
         if number == signal.SIGKILL:
             (self._data / "postmaster.pid").unlink(missing_ok=True)
 

@@ -18,6 +18,7 @@ from fhir_bridge.feeds.hl7v2_mllp import MllpFeed, open_listener
 from fhir_bridge.feeds.outcome_watch import OutcomeWatch
 from fhir_bridge.pipeline.ports import Entry, JournalFull
 from fhir_bridge.store.journal_sqlite import SqliteJournal, SqliteJournalReader
+from tests.gateway_process import DEADLINE
 
 if TYPE_CHECKING:
     import ssl
@@ -75,7 +76,7 @@ class Rig:
         self.run(self._open())
 
     def run(self, coroutine) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(DEADLINE)
 
     async def _open(self) -> None:
         watch = OutcomeWatch(lambda seqs: {seq: self.outcomes[seq] for seq in seqs if seq in self.outcomes})
@@ -99,7 +100,7 @@ class Rig:
     def close(self) -> None:
         self.run(self.listener.stop(0.2))
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(DEADLINE)
         self._loop.close()
         self.reader.close()
         self.journal.close()
@@ -115,7 +116,7 @@ class Peer:
     """A sender's connection."""
 
     def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
-        plain = socket.create_connection(("127.0.0.1", port), 10)
+        plain = socket.create_connection(("127.0.0.1", port), DEADLINE)
         self.socket = plain if tls is None else tls.wrap_socket(plain, server_hostname="localhost")
         self._frames = FrameReader(64 << 20)
         self._ready: list[bytes] = []
@@ -123,7 +124,7 @@ class Peer:
     def send(self, *data: bytes) -> None:
         self.socket.sendall(b"".join(data))
 
-    def raw_answer(self, within: float = 5.0) -> bytes | None:
+    def raw_answer(self, within: float = DEADLINE) -> bytes | None:
         """The next answer; None when the connection has ended. Raises TimeoutError."""
         end = time.monotonic() + within
         while not self._ready:
@@ -137,7 +138,7 @@ class Peer:
             self._ready += [event.payload for event in self._frames.feed(data)]
         return self._ready.pop(0)
 
-    def ack(self, within: float = 5.0) -> Ack | None:
+    def ack(self, within: float = DEADLINE) -> Ack | None:
         raw = self.raw_answer(within)
         return None if raw is None else read_ack(raw)
 

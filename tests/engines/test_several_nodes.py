@@ -91,7 +91,7 @@ def test_entries_of_one_partition_become_visible_in_the_order_of_their_numbers(s
     assert not behind.done()
     second = slow.number()
     slow.commit(slow.seq, second)
-    assert behind.result(5).seq > second
+    assert behind.result(90).seq > second
     assert [entry.seq for entry in reader.read_partition(7, 0, 10)] == [slow.seq, second, behind.result().seq]
 
 
@@ -105,7 +105,7 @@ def test_another_partition_does_not_wait_but_who_reads_in_order_does(slow_node, 
     ordered.join(0.2)
     assert ordered.is_alive()
     slow.commit(slow.seq)
-    ordered.join(5)
+    ordered.join(90)
     assert read == [slow.seq, other.seq]
 
 
@@ -116,7 +116,7 @@ def test_what_concerns_everyone_waits_for_all_who_append(slow_node, journal, dra
     time.sleep(0.2)
     assert not merge.done()
     slow.commit(slow.seq)
-    assert merge.result(5).seq > slow.seq
+    assert merge.result(90).seq > slow.seq
 
 
 def test_one_key_with_two_bodies_from_two_nodes_at_a_time_is_a_conflict_once(url, journal):
@@ -124,7 +124,7 @@ def test_one_key_with_two_bodies_from_two_nodes_at_a_time_is_a_conflict_once(url
     for n in range(40):
         drafts = [replace(ADMIT, key=f"K{n}", partition=p, body=b"%d" % p) for p in (1, 2)]
         pair = [node.submit(draft) for node, draft in zip(nodes, drafts, strict=True)]
-        assert sorted(future.result(5).conflicting for future in pair) == [False, True]
+        assert sorted(future.result(90).conflicting for future in pair) == [False, True]
     nodes[1].close()
 
 
@@ -132,7 +132,7 @@ def test_one_message_from_two_nodes_at_a_time_is_an_entry_and_its_repeat(url, jo
     nodes = [journal, PostgresJournal(url)]
     for n in range(40):
         pair = [node.submit(replace(ADMIT, key=f"K{n}")).result for node in nodes]
-        receipts = [result(5) for result in pair]
+        receipts = [result(90) for result in pair]
         assert sorted(receipt.duplicate for receipt in receipts) == [False, True]
         assert len({receipt.original_seq for receipt in receipts}) == 1
     nodes[1].close()
@@ -186,7 +186,7 @@ def test_while_the_database_is_gone_nothing_is_told_to_be_stored_and_afterwards_
 
 def test_partitions_where_somebody_waits_for_an_answer_go_first(url, journal):
     for future in [journal.submit(draft) for draft in entries(30)]:
-        future.result(5)
+        future.result(90)
     command = journal.append(Draft(Kind.COMMAND, "api", START, 63, "c", "task.none", b'{"command":"task.none"}'))
     worker = make_worker(url, "one")
     worker.step(5)

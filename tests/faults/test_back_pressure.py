@@ -17,7 +17,7 @@ from adapters.hl7v2.ack import read_ack
 from adapters.hl7v2.errors import Hl7Error
 from adapters.hl7v2.mllp import frame
 from adapters.hl7v2.sender import Sender
-from tests.gateway_process import ROOT, until
+from tests.gateway_process import DEADLINE, ROOT, until
 from tests.wire_rig import Rig, message
 
 MB = 1 << 20
@@ -59,21 +59,21 @@ def crowd(port: int, size: int, name: str) -> subprocess.Popen[str]:
 
 def test_dripping_senders_neither_hold_others_up_nor_stay(tmp_path):
     """Slow-loris: each of 300 connections begins a message and adds a byte now and then."""
-    with Rig(tmp_path, read_timeout=1.0, max_connections=400) as rig, ExitStack() as stack:
+    with Rig(tmp_path, read_timeout=2.0, max_connections=400) as rig, ExitStack() as stack:
         slow = [stack.enter_context(rig.peer()) for _ in range(300)]
         for peer in slow:
             peer.send(b"\x0bMSH|^~\\&|SLOW")
-        until(lambda: rig.listener.connections == 300)
         quick = stack.enter_context(rig.peer())
+        assert quick.ask(message("Q")).code == "AA"
+        assert rig.counts.faults < 300, "it did not have to wait for the slow ones' end"
         began = time.monotonic()
-        while time.monotonic() - began < 1.5:
+        while rig.counts.faults < 300:
             for peer in slow[::10]:
                 with suppress(OSError):
                     peer.send(b"x")
-            asked = time.monotonic()
-            assert quick.ask(message(f"Q{asked}")).code == "AA"
-            assert time.monotonic() - asked < 0.5
-        until(lambda: rig.listener.connections <= 1 + rig.counts.faults // 300, 5)
+            assert quick.ask(message(f"Q{time.monotonic()}")).code == "AA"
+            assert time.monotonic() - began < DEADLINE
+        until(lambda: rig.listener.connections == 1)
         assert rig.counts.faults == 300, "what they sent is kept as cut short"
 
 
@@ -126,8 +126,8 @@ def test_senders_that_time_out_and_send_again_while_storage_is_slow_double_nothi
         until(lambda: min(tries) > 2)
         rig.storage.delay = 0.0
         for thread in threads:
-            thread.join(20)
-        until(lambda: len(rig.entries()) == sum(tries), 5)
+            thread.join(DEADLINE)
+        until(lambda: len(rig.entries()) == sum(tries))
         originals = [entry.key for entry in rig.entries() if not entry.duplicate_of]
         assert sorted(originals) == sorted(f"P{number}-{at}" for number in range(senders) for at in range(each))
         assert sum(tries) > senders * each, "they did send again"
@@ -135,7 +135,7 @@ def test_senders_that_time_out_and_send_again_while_storage_is_slow_double_nothi
 
 def test_a_full_journal_makes_senders_wait_and_is_bounded(tmp_path):
     """While nothing can be stored, one connection's unanswered messages are bounded; the rest stays with its sender."""
-    with Rig(tmp_path, ack_deadline=30.0) as rig, rig.peer() as peer:
+    with Rig(tmp_path, ack_deadline=DEADLINE) as rig, rig.peer() as peer:
         rig.storage.full = True
         stop = threading.Event()
 
@@ -155,4 +155,4 @@ def test_a_full_journal_makes_senders_wait_and_is_bounded(tmp_path):
         rig.storage.full = False
         assert peer.codes(64) == [("AA", f"F{n}") for n in range(64)]
         peer.close()
-        pushing.join(10)
+        pushing.join(DEADLINE)

@@ -24,8 +24,8 @@ from fhir_bridge.sandbox.fhir_server import read_log, writes
 from tests.unit.pipeline.memory import Clock, Inline, Memory
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENT = TimeOuts(connect=10.0, read=20.0, whole=30.0)
-IMPATIENT = TimeOuts(connect=10.0, read=0.3, whole=30.0)
+PATIENT = TimeOuts(connect=60.0, read=90.0, whole=90.0)
+IMPATIENT = TimeOuts(connect=60.0, read=0.3, whole=90.0)
 
 
 class SandboxEhr:
@@ -44,14 +44,14 @@ class SandboxEhr:
 
     def fault(self, name: str, **options) -> None:
         url = f"{self.base.removesuffix('/fhir')}/control"
-        requests.put(url, json={"name": name, **options}, timeout=5).raise_for_status()
+        requests.put(url, json={"name": name, **options}, timeout=90).raise_for_status()
 
     def stored(self) -> list[str]:
         return [e["identifier"] for e in read_log(self.log) if e["event"] == "stored"]
 
     def close(self) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(90)
         self.process.stdout.close()
 
 
@@ -239,7 +239,7 @@ def _settled(gateway: Gateway) -> bool:
     return all(r.state in ("delivered", "unsure", "refused") for r in gateway.memory.rows.values())
 
 
-def _until(condition, seconds: float = 30.0) -> bool:
+def _until(condition, seconds: float = 90.0) -> bool:
     """Wait on a condition that another thread or process brings about."""
     pause = threading.Event()
     for _ in range(int(seconds / 0.02)):

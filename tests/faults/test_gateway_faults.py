@@ -52,7 +52,7 @@ def test_a_gateway_lives_through_many_troubles_of_its_machine(tmp_path, ledger, 
     troubled(tmp_path, ledger, seed=5000 + seed, times=3, longest=4.0)
 
 
-def answer(port: int, raw: bytes, time_out: float = 1.0) -> str:
+def answer(port: int, raw: bytes, time_out: float = 1.5) -> str:
     """The code of the acknowledgement, or nothing when none came."""
     sender = Sender("127.0.0.1", port, timeout=time_out)
     try:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.faults.inside.sitecustomize import POINTS
 from tests.faults.storm import PATIENCE, Load, account
-from tests.gateway_process import Endpoint, Gateway, until
+from tests.gateway_process import DEADLINE, Endpoint, Gateway, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def kill_one(gateway: Gateway, rng: random.Random) -> str:
         gateway.start()
     if rng.random() < 0.15:
         gateway.process.kill()
-        gateway.process.wait(10)
+        gateway.process.wait(DEADLINE)
         gateway.start()
         return "serve"
     children = gateway.children()

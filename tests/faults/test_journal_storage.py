@@ -52,7 +52,7 @@ def test_while_storage_is_in_trouble_no_append_succeeds_and_afterwards_all_is_wh
             failed = [journal.submit(draft) for draft in numbered(20, start=20)]
             for future in failed:
                 with pytest.raises(JournalFull, match="cannot store now"):
-                    future.result(10)
+                    future.result(90)
         retried = [journal.append(draft) for draft in numbered(20, start=20)]
     assert [receipt.original_seq for receipt in retried] == list(range(21, 41))
     reader = SqliteJournalReader(journal.path)
@@ -105,7 +105,7 @@ except JournalFull as error:
 def test_an_append_ends_only_after_the_disk_has_synced_it(tmp_path):
     """With syncs failing an append must fail: one that succeeds (synchronous OFF or NORMAL) never asked for a sync."""
     command = [sys.executable, "-c", FAILING_SYNC, tmp_path / "journal.db"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "the journal cannot store now (SQLITE_IOERR_FSYNC)"
 
@@ -115,6 +115,6 @@ def test_a_log_that_cannot_be_written_ends_nothing():
     program = "import structlog; from fhir_bridge.wiring.logs import configure_logs; configure_logs(); structlog.get_logger().error('trouble'); print('went on')"
     with open("/dev/full", "w", encoding="ascii") as nowhere:  # noqa: PTH123 - a device
         done = subprocess.run(
-            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=nowhere, text=True, timeout=30, check=False
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=nowhere, text=True, timeout=90, check=False
         )
     assert done.stdout == "went on\n"

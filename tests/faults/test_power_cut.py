@@ -24,7 +24,7 @@ from fhir_bridge.store.journal_sqlite import SqliteJournal, SqliteJournalReader
 from tests.faults import power
 from tests.faults.storm import Load, account
 from tests.faults.wire_alone import ROOT, Wire, message
-from tests.gateway_process import Endpoint, Gateway, until
+from tests.gateway_process import DEADLINE, Endpoint, Gateway, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="writes are recorded with LD_PRELOAD, as Linux has it")
 SENDERS = 8
@@ -172,7 +172,7 @@ def pull_the_plug(gateway: Gateway) -> None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
     gateway.process.kill()
-    gateway.process.wait(10)
+    gateway.process.wait(DEADLINE)
     until(lambda: not gateway.children())
 
 

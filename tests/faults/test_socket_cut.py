@@ -34,7 +34,7 @@ def wire(tmp_path_factory):
 
 
 def connect(wire: Wire, how: str) -> socket.socket:
-    made = socket.create_connection(("127.0.0.1", wire.port), timeout=5)
+    made = socket.create_connection(("127.0.0.1", wire.port), timeout=90)
     if how == "reset":
         made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     return made

@@ -9,13 +9,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
 from adapters.hl7v2.errors import Location
 from adapters.hl7v2.mllp import frame
 from fhir_bridge.feeds.feed import AckMode, StorageTrouble
-from tests.gateway_process import until
+from tests.gateway_process import DEADLINE, until
 from tests.wire_rig import Rig, message
 
 
@@ -35,6 +36,22 @@ def peer(rig):
 def feed(**settings):
     """Settings of the feed of one test."""
     return pytest.mark.parametrize("rig", [settings], indirect=True, ids=[""])
+
+
+def sent_until(rig, code, raw):
+    """Send it as a sender does, again on another connection where no answer came, until it is answered so."""
+
+    def answered():
+        with rig.peer() as peer, suppress(OSError):
+            ack = peer.ask(raw)
+            return ack is not None and ack.code == code
+
+    until(answered)
+
+
+def originals(rig):
+    """Control ids of what is no repeat."""
+    return [entry.key for entry in rig.entries() if not entry.duplicate_of]
 
 
 # Junk before the start block
@@ -152,10 +169,8 @@ def test_a_message_beyond_the_limit_gets_a_nak_and_its_header_is_kept(rig, peer)
 
 @feed(idle_timeout=0.2)
 def test_an_idle_connection_is_closed_and_another_is_welcome(rig, peer):
-    assert peer.ask(message("I1")).code == "AA"
-    assert peer.raw_answer(3) is None
-    with rig.peer() as again:
-        assert again.ask(message("I2")).code == "AA"
+    assert peer.raw_answer() is None
+    sent_until(rig, "AA", message("I2"))
 
 
 @feed(read_timeout=0.2)
@@ -171,7 +186,7 @@ def test_dripping_bytes_do_not_prolong_the_time_for_a_message(rig, peer):
     began = time.monotonic()
     while peer.silent(0.05):
         peer.send(b"x")
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < DEADLINE
 
 
 def test_a_half_closed_connection_still_gets_its_answers(rig, peer):
@@ -185,7 +200,7 @@ def test_a_peer_that_is_gone_loses_nothing_that_it_sent(rig, peer):
     rig.storage.delay = 0.1
     peer.send(frame(message("G1")))
     peer.close()
-    until(lambda: rig.stored() == [("G1", "")], 3)
+    until(lambda: rig.stored() == [("G1", "")])
     with rig.peer() as again:
         assert again.ask(message("G1")).code == "AA"
     assert [entry.duplicate_of for entry in rig.entries()] == [0, 1]
@@ -196,9 +211,9 @@ def test_connections_beyond_the_limit_are_refused_until_one_ends(rig, peer):
     assert peer.ask(message("N1")).code == "AA"
     with rig.peer() as second, rig.peer() as third:
         assert second.ask(message("N2")).code == "AA"
-        assert third.raw_answer(2) is None
+        assert third.raw_answer() is None
     assert rig.counts.refused_connections == 1
-    until(lambda: rig.listener.connections == 1, 3)
+    until(lambda: rig.listener.connections == 1)
     with rig.peer() as fourth:
         assert fourth.ask(message("N3")).code == "AA"
 
@@ -229,12 +244,12 @@ def test_hold_then_close_waits_for_storage_and_then_closes_unanswered(rig, peer)
     rig.storage.full = True
     began = time.monotonic()
     peer.send(frame(message("T1")))
-    assert peer.raw_answer(3) is None
-    assert 0.3 < time.monotonic() - began < 1.5
+    assert peer.raw_answer() is None
+    assert time.monotonic() - began > 0.3
+    assert (rig.stored(), rig.counts.unanswered, rig.feed.given_up) == ([], 1, 1)
     rig.storage.full = False
-    with rig.peer() as again:
-        assert again.ask(message("T1")).code == "AA"
-    assert (rig.stored(), rig.counts.unanswered, rig.feed.given_up) == ([("T1", "")], 1, 1)
+    sent_until(rig, "AA", message("T1"))
+    assert originals(rig) == ["T1"]
 
 
 @feed(ack_deadline=0.4, on_storage_trouble=StorageTrouble.NAK)
@@ -242,12 +257,13 @@ def test_nak_waits_for_storage_and_then_answers_an_error_never_a_positive_one(ri
     rig.storage.full = True
     assert peer.ask(message("T2")).code == "AE"
     assert peer.ask(message("T3", msh="|||AL|NE")).code == "CE"
+    assert rig.stored() == []
     rig.storage.full = False
-    assert peer.ask(message("T2")).code == "AA"
-    assert rig.stored() == [("T2", "")]
+    sent_until(rig, "AA", message("T2"))
+    assert originals(rig) == ["T2"]
 
 
-@feed(ack_deadline=2.0)
+@feed(ack_deadline=DEADLINE)
 def test_storage_that_comes_back_within_the_deadline_is_waited_for(rig, peer):
     rig.storage.full = True
     peer.send(frame(message("T4")))
@@ -256,7 +272,7 @@ def test_storage_that_comes_back_within_the_deadline_is_waited_for(rig, peer):
     assert peer.ack().code == "AA"
 
 
-@feed(ack_deadline=2.0)
+@feed(ack_deadline=DEADLINE)
 def test_a_repeat_on_another_connection_is_answered_from_the_store_while_the_first_is_in_flight(rig, peer):
     rig.storage.delay = 0.4
     peer.send(frame(message("R1")))
@@ -277,7 +293,7 @@ def test_a_sender_may_make_a_connection_for_each_message(rig):
         with rig.peer() as peer:
             assert peer.ask(message(f"W{number}")).control_id == f"W{number}"
     assert len(rig.stored()) == 20
-    until(lambda: rig.listener.connections == 0, 3)
+    until(lambda: rig.listener.connections == 0)
 
 
 # MSH-15/16 and their override
@@ -311,13 +327,13 @@ def test_a_feed_overrides_what_is_asked_with_exactly_one_answer(rig, peer, code)
     peer.send(frame(message("O1", msh="|||AL|")))
     assert (peer.ack().code if code else None) == code
     assert peer.silent()
-    until(lambda: rig.stored() == [("O1", "")], 3)
+    until(lambda: rig.stored() == [("O1", "")])
 
 
 # Answers on-applied
 
 
-@feed(ack=AckMode.ON_APPLIED, ack_deadline=0.6)
+@feed(ack=AckMode.ON_APPLIED, ack_deadline=DEADLINE)
 @pytest.mark.parametrize(
     ("ended", "code", "location"),
     [
@@ -341,7 +357,7 @@ def test_on_applied_waits_for_the_outcome(rig, peer, ended, code, location):
 def test_on_applied_answers_as_stored_when_the_deadline_comes_first(rig, peer):
     began = time.monotonic()
     assert peer.ask(message("D2")).code == "AA"
-    assert 0.2 < time.monotonic() - began < 1
+    assert time.monotonic() - began > 0.2
     assert peer.ask(message("D3", msh="|||AL|NE")).code == "CA"
 
 
@@ -434,7 +450,7 @@ def test_wrong_counts_of_a_batch_are_told_and_every_message_is_taken(rig, peer):
 
 def test_a_large_batch_is_stored_a_window_at_a_time(rig, peer):
     peer.send(frame(in_batch(*(message(f"BL{n}") for n in range(1500)))))
-    assert peer.raw_answer(20).count(b"MSA|AA|BL") == 1500
+    assert peer.raw_answer().count(b"MSA|AA|BL") == 1500
     assert len(rig.entries()) == 1500
 
 
@@ -470,7 +486,7 @@ def test_a_socket_cut_between_store_and_answer_makes_a_repeat_and_no_second_mess
         peer.close()  # a reset, while the gateway stores or answers
     with rig.peer() as last:
         assert last.ask(raw).code == "AA"
-    until(rig.entries, 3)
+    until(rig.entries)
     whole = [entry for entry in rig.entries() if not entry.refused]
     assert sum(not entry.duplicate_of for entry in whole) == 1
     cut = [entry for entry in rig.entries() if entry.refused]
@@ -484,7 +500,7 @@ def test_a_peer_that_never_reads_its_answers_hurts_nobody_else(rig, peer):
     sent = threading.Event()
 
     def push():
-        peer.socket.settimeout(20)
+        peer.socket.settimeout(DEADLINE)
         try:
             for number in range(20_000):
                 peer.send(frame(message(f"NR{number}")))
@@ -495,18 +511,17 @@ def test_a_peer_that_never_reads_its_answers_hurts_nobody_else(rig, peer):
     pushing = threading.Thread(target=push, daemon=True)
     pushing.start()
     with rig.peer() as other:
-        began = time.monotonic()
         assert other.ask(message("OTHER")).code == "AA"
-        assert time.monotonic() - began < 2
+        assert not sent.is_set(), "while the first is still stuck"
     peer.socket.shutdown(socket.SHUT_RDWR)
-    pushing.join(20)
+    pushing.join(DEADLINE)
     assert sent.is_set()
 
 
 def test_stopping_answers_what_was_accepted(rig, peer):
     rig.storage.delay = 0.2
     peer.send(frame(message("STOP1")))
-    until(lambda: rig.counts.messages, 3)
-    rig.run(rig.listener.stop(3))
+    until(lambda: rig.counts.messages)
+    rig.run(rig.listener.stop(DEADLINE))
     assert peer.codes(2) == [("AA", "STOP1"), None]
     assert rig.stored() == [("STOP1", "")]

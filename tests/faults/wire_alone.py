@@ -51,7 +51,7 @@ class Wire:
         assert self.process.returncode == 0
 
     def end(self) -> None:
-        self.process.wait(10)
+        self.process.wait(90)
         self.process.stdout.close()
 
 

@@ -183,13 +183,13 @@ def test_what_cannot_be_done_is_said_in_the_protocol_s_own_words(gateway):
     )
     assert (invalid.status_code, invalid.json()["resourceType"]) == (422, "OperationOutcome")
     assert "unheard-of" not in invalid.text
-    stranger = requests.get(f"{gateway.url}/api/tasks", headers={"Authorization": "Bearer nobody"}, timeout=5)
+    stranger = requests.get(f"{gateway.url}/api/tasks", headers={"Authorization": "Bearer nobody"}, timeout=90)
     assert (stranger.status_code, "WWW-Authenticate" in stranger.headers) == (401, True)
 
 
 def test_a_message_beyond_the_limit_is_refused_and_its_header_kept(gateway):
     head = b"MSH|^~\\&|ADT|LGH|FB|X|20261120||ADT^A01^ADT_A01|B-20MB|P|2.5.1\rNTE|1||"
-    with Sender("127.0.0.1", gateway.mllp, timeout=20) as sender:
+    with Sender("127.0.0.1", gateway.mllp, timeout=90) as sender:
         ack = read_ack(sender.send(head + b"x" * (20 << 20)))
     assert ack.code == "AR"
     kept = until(lambda: gateway.get("/api/messages", control_id="B-20MB")["items"])
@@ -197,7 +197,7 @@ def test_a_message_beyond_the_limit_is_refused_and_its_header_kept(gateway):
 
 
 def test_a_message_cut_short_by_its_connection_is_kept_and_not_applied(gateway):
-    with socket.create_connection(("127.0.0.1", gateway.mllp), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", gateway.mllp), timeout=90) as connection:
         connection.sendall(b"\x0bMSH|^~\\&|ADT|LGH|FB|X|20261120||ADT^A01^ADT_A01|B-CUT|P|2.5.1\rPID|1||88")
     kept = until(lambda: gateway.get("/api/messages", control_id="B-CUT")["items"])
     assert kept[0]["outcome"] == "refused"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 
 import pytest
@@ -50,10 +49,10 @@ silent_after = 1
         self.gateway.start()
 
     def post(self, raw: bytes) -> requests.Response:
-        return self.gateway.session.post(f"{self.gateway.url}/hl7v2", data=raw, headers=ER7, timeout=10)
+        return self.gateway.session.post(f"{self.gateway.url}/hl7v2", data=raw, headers=ER7, timeout=90)
 
     def steer(self, feed: str, action: str) -> requests.Response:
-        return self.gateway.session.post(f"{self.gateway.url}/api/feeds/{feed}/{action}", timeout=10)
+        return self.gateway.session.post(f"{self.gateway.url}/api/feeds/{feed}/{action}", timeout=90)
 
     def feed(self, name: str) -> dict:
         return next(feed for feed in self.gateway.get("/api/status")["wire"] if feed["feed"] == name)
@@ -156,13 +155,11 @@ def test_silence_is_reported_until_a_message_comes(site):
     until(lambda: ("feed-silent", "quiet") in site.alarms())
     assert (
         'fhir_bridge_alarm{code="feed-silent",feed="quiet"} 1.0'
-        in requests.get(f"{site.gateway.url}/metrics", timeout=5).text
+        in requests.get(f"{site.gateway.url}/metrics", timeout=90).text
     )
     with Sender("127.0.0.1", site.quiet) as sender:
         sender.send(message("SI1"))
-        heard = time.monotonic()
-    until(lambda: not site.feed("quiet")["silent"] or time.monotonic() - heard > 1)
-    assert site.feed("quiet")["last_message_at"] is not None
+    until(lambda: site.feed("quiet")["last_message_at"] is not None)
 
 
 def test_what_the_wire_counts_reaches_status_and_metrics(site):
@@ -172,7 +169,7 @@ def test_what_the_wire_counts_reaches_status_and_metrics(site):
     state = until(lambda: (found := site.feed("mllp"))["counts"]["sequence_gaps"] and found)
     assert (state["counts"]["junk_bytes"], state["missing_sequence_numbers"]) == (4, 3)
     assert ("sequence-gap", "mllp") in site.alarms()
-    text = requests.get(f"{site.gateway.url}/metrics", timeout=5).text
+    text = requests.get(f"{site.gateway.url}/metrics", timeout=90).text
     assert 'fhir_bridge_feed_events_total{event="junk_bytes",feed="mllp"} 4.0' in text
 
 

@@ -61,7 +61,7 @@ class Sender:
     def write(self, data):
         self.writer.write(data)
 
-    async def answers(self, count, within=5.0):
+    async def answers(self, count, within=90.0):
         """The next `count` answers; fewer when the gateway closes."""
         acks = []
         async with asyncio.timeout(within):

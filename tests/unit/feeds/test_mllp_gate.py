@@ -65,7 +65,7 @@ def run(scenario, **settings):
         scene = Scene(**settings)
         await scene.gate.open()
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(90):
                 await scenario(scene)
         finally:
             await scene.gate.stop(0.1)

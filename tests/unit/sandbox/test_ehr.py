@@ -118,7 +118,7 @@ def run_day(tmp_path, peer, clock, stop_after):
         tmp_path, peer.address, "http://127.0.0.1:9", "token", BEGAN, patients=12, seconds=0.2, answer_timeout=2
     )
     made = ehr.Ehr(settings, clock, stop)
-    done = threading.Timer(20, stop.set)
+    done = threading.Timer(90, stop.set)
     done.start()
     thread = threading.Thread(target=made.run)
     thread.start()

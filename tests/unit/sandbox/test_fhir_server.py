@@ -37,18 +37,18 @@ def ehr(tmp_path):
 
 
 def post(server, resource, **headers):
-    return requests.post(f"{server.base}/Communication", json=resource, headers=FHIR_JSON | headers, timeout=5)
+    return requests.post(f"{server.base}/Communication", json=resource, headers=FHIR_JSON | headers, timeout=90)
 
 
 def control(server, **fault):
-    return requests.put(f"{server.base.removesuffix('/fhir')}/control", json=fault, timeout=5)
+    return requests.put(f"{server.base.removesuffix('/fhir')}/control", json=fault, timeout=90)
 
 
 def test_a_communication_is_stored_and_found(ehr):
     answer = post(ehr, communication("d1"))
     assert (answer.status_code, answer.headers["ETag"]) == (201, 'W/"1"')
     assert answer.headers["Location"] == f"{ehr.base}/Communication/1/_history/1"
-    stored = requests.get(f"{ehr.base}/Communication/1", timeout=5).json()
+    stored = requests.get(f"{ehr.base}/Communication/1", timeout=90).json()
     assert answer.json() == stored == communication("d1") | {"id": "1", "meta": {"versionId": "1"}}
 
 
@@ -57,10 +57,10 @@ def test_prefer_minimal_leaves_the_body_out(ehr):
 
 
 def test_all_communications_are_listed_as_a_valid_bundle(ehr):
-    empty = requests.get(f"{ehr.base}/Communication", timeout=5).json()
+    empty = requests.get(f"{ehr.base}/Communication", timeout=90).json()
     for name in ("d1", "d2", "d1"):
         post(ehr, communication(name))
-    full = requests.get(f"{ehr.base}/Communication", timeout=5).json()
+    full = requests.get(f"{ehr.base}/Communication", timeout=90).json()
     assert (validate(empty), validate(full)) == ([], [])
     assert (empty["total"], full["total"]) == (0, 3)
     assert [e["resource"]["identifier"][0]["value"] for e in full["entry"]] == ["d1", "d2", "d1"]
@@ -92,7 +92,7 @@ def test_what_it_cannot_take_is_refused_with_an_outcome(ehr, resource, headers, 
 
 
 def test_what_is_not_json_is_refused(ehr):
-    answer = requests.post(f"{ehr.base}/Communication", data=b"{", headers=FHIR_JSON, timeout=5)
+    answer = requests.post(f"{ehr.base}/Communication", data=b"{", headers=FHIR_JSON, timeout=90)
     assert answer.status_code == 422
 
 
@@ -161,17 +161,17 @@ def test_an_unknown_fault_is_refused(ehr, fault):
 
 
 def test_the_control_page_tells_the_fault_and_the_others(ehr):
-    told = requests.get(f"{ehr.base.removesuffix('/fhir')}/control", timeout=5).json()
+    told = requests.get(f"{ehr.base.removesuffix('/fhir')}/control", timeout=90).json()
     assert told == {"fault": {"name": "none", "seconds": 1.0, "times": None}, "faults": FAULTS}
 
 
 def test_its_capability_statement_is_valid(ehr):
-    assert validate(requests.get(f"{ehr.base}/metadata", timeout=5).json()) == []
+    assert validate(requests.get(f"{ehr.base}/metadata", timeout=90).json()) == []
 
 
 def test_nothing_else_is_there(ehr):
-    assert requests.get(f"{ehr.base}/Patient/1", timeout=5).status_code == 404
-    assert requests.put(f"{ehr.base}/Communication/1", json={}, timeout=5).status_code == 405
+    assert requests.get(f"{ehr.base}/Patient/1", timeout=90).status_code == 404
+    assert requests.put(f"{ehr.base}/Communication/1", json={}, timeout=90).status_code == 405
 
 
 def test_the_log_counts_every_write_even_a_refused_one(ehr, tmp_path):

@@ -12,6 +12,7 @@ from adapters.fhir.client import LARGEST_ANSWER, Answered, FhirClient, NotSent, 
 from tests.unit.adapters.fhir.resources import COMMUNICATION
 
 QUICK = TimeOuts(connect=0.5, read=0.2, whole=5.0)
+PATIENT = TimeOuts(connect=90.0, read=90.0, whole=90.0)
 
 
 class Peer:
@@ -67,7 +68,7 @@ def peer(answer: bytes, *, hold_open: bool = False):
 
 @contextmanager
 def client(base: str, **options):
-    one = FhirClient(base, time_outs=QUICK, **options)
+    one = FhirClient(base, **{"time_outs": QUICK, **options})
     try:
         yield one
     finally:
@@ -111,7 +112,7 @@ ANSWERS = [
 @pytest.mark.parametrize(("answer", "expected"), ANSWERS, ids=lambda a: str(a)[:40])
 def test_answers_are_told_as_they_were_given(answer, expected):
     with peer(answer) as server:
-        assert create(server.base) == expected
+        assert create(server.base, time_outs=PATIENT) == expected
         assert len(server.requests) == 1  # no redirect is followed, nothing is sent twice
 
 

@@ -32,7 +32,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[None
 
     def runner(scenario: Callable[[], Awaitable[None]]) -> None:
         async def bounded() -> None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(90):
                 await scenario()
 
         with asyncio.Runner(loop_factory=LOOPS[request.param]) as loop:

@@ -97,7 +97,7 @@ def half(_raw: bytes, sock: socket.socket) -> bool:
 def test_a_missing_answer_is_told_apart_and_the_next_message_has_a_new_connection(reply: Reply) -> None:
     answers = {b"A": reply, b"B": acknowledge}
     with peer(lambda raw, sock: answers[raw](raw, sock)) as (port, connections):
-        with Sender("127.0.0.1", port, timeout=0.1) as sender:
+        with Sender("127.0.0.1", port, timeout=1.0) as sender:
             with pytest.raises(UnansweredError):
                 sender.send(b"A")
             assert sender.send(b"B") == b"ack:B"
