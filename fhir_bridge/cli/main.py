@@ -72,6 +72,10 @@ def _places(parser: argparse.ArgumentParser, var: str | None = None) -> None:
     parser.add_argument("--mllp", metavar="HOST:PORT", help="where to listen for MLLP (default: 127.0.0.1:2575)")
 
 
+def _site(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--site", metavar="NAME", default="", help="the overlay to lay over the tables")
+
+
 def _serving(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     serve = _command(commands, "serve", "serving:serve", "Run the gateway: HTTP, MLLP, worker, timers and deliveries.")
     _places(serve)
@@ -97,15 +101,21 @@ def _translating(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     translate.add_argument("--trace", action="store_true", help="with each element's mapping row and source")
     translate.add_argument("--report", action="store_true", help="what was mapped, ignored and not mapped")
     translate.add_argument("--mappings", metavar="DIR", help="the folder of mappings (default: those that come along)")
-    translate.add_argument("--zone", default="UTC", help="time zone of times without an offset (default: UTC)")
+    _site(translate)
+    translate.add_argument("--zone", default="", help="time zone of times without an offset (default: UTC)")
     translate.add_argument("--authority", default="", help="assigning authority of identifiers that name none")
-    explain = _command(commands, "explain", "translating:explain", "Tell where a FHIR value came from.")
+    text = "Tell where a FHIR value came from, or what became of a place of the message."
+    explain = _command(commands, "explain", "translating:explain", text)
     explain.add_argument("file", metavar="FILE")
-    explain.add_argument("path", metavar="PATH", help="for example Patient.birthDate")
+    explain.add_argument("path", metavar="PATH", help="for example Patient.birthDate, or PID-3[2].4")
     explain.add_argument("--mappings", metavar="DIR")
+    _site(explain)
+    explain.add_argument("--zone", default="", help=argparse.SUPPRESS)
+    explain.add_argument("--authority", default="", help=argparse.SUPPRESS)
     check = _command(commands, "check", "translating:check", "Check a mapping set, or a message's conformance.")
     check.add_argument("folder", nargs="?", metavar="DIR", help="a folder of mappings (default: those that come along)")
     check.add_argument("--message", metavar="FILE", help="report how a message conforms to its HL7 v2 version instead")
+    check.add_argument("--site", metavar="NAME", help="with this overlay only (default: the base, and every overlay)")
     check.add_argument("--show", metavar="MAP", help="print what a map compiles to, for example 'PID[Patient]'")
     text = "Account for every row of HL7's v2-to-FHIR guide: mapped, or why not."
     coverage = _command(commands, "coverage", "coverage:coverage", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,7 +18,7 @@ from fhir_bridge.cli.sending import messages
 from fhir_bridge.tasks.education import load_catalogue
 from fhir_bridge.tasks.load import load_rules
 from fhir_bridge.wiring.installation import packaged_mappings
-from fhir_bridge.wiring.sets import load_mapping
+from fhir_bridge.wiring.sets import BASE, SITES, load_mapping, mapping_files
 
 if TYPE_CHECKING:
     import argparse
@@ -28,17 +29,27 @@ if TYPE_CHECKING:
 
 def translate(arguments: argparse.Namespace) -> int:
     """One JSON document a message on stdout; what was not translated on stderr, and 1 where there was such."""
-    mapping_set = _load(arguments.mappings)
-    context = mapping.TranslateContext(mapping.PUBLIC_NAMESPACE, _zone(arguments.zone), arguments.authority)
+    mapping_set, context, charset = _tables(arguments)
     result = GOOD
     for name in arguments.files:
         for number, raw in enumerate(messages(name), 1):
             try:
-                print(orjson.dumps(_document(mapping_set, er7.parse(raw), context, arguments)).decode())
+                message = er7.parse(raw, default_charset=charset)
+                print(orjson.dumps(_document(mapping_set, message, context, arguments)).decode())
             except (mapping.NotMapped, mapping.Untranslatable, Er7Error) as verdict:
                 print(f"{name}: message {number}: {_verdict(verdict)}", file=sys.stderr)
                 result = FAILED
     return result
+
+
+def _tables(arguments: argparse.Namespace) -> tuple[MappingSet, mapping.TranslateContext, str | None]:
+    """The mapping set that the call names, and what its feeds mean: as the call says, else as the overlay declares."""
+    folder = Path(arguments.mappings) if arguments.mappings else None
+    mapping_set = _load(folder, arguments.site)
+    declared = mapping.customs({name: text.encode() for name, text in mapping_files(folder).items()}, arguments.site)
+    zone = _zone(arguments.zone or declared.zone or "UTC")
+    authority = arguments.authority or declared.authority
+    return mapping_set, mapping.TranslateContext(mapping.PUBLIC_NAMESPACE, zone, authority), declared.charset or None
 
 
 def _document(
@@ -72,24 +83,43 @@ def _verdict(verdict: Exception) -> str:
 
 
 def explain(arguments: argparse.Namespace) -> int:
-    """Where each value at a path came from: row, condition, field, raw text."""
-    mapping_set = _load(arguments.mappings)
-    context = mapping.TranslateContext(mapping.PUBLIC_NAMESPACE, ZoneInfo("UTC"))
+    """Where the values at a FHIR path came from; or what became of a place of the message (``PID-3[2].4``)."""
+    mapping_set, context, charset = _tables(arguments)
+    place = mapping.place_of(arguments.path)
     found = 0
     for raw in messages(arguments.file):
         try:
-            trace = mapping_set.trace(er7.parse(raw), context)
+            trace = mapping_set.trace(er7.parse(raw, default_charset=charset), context)
         except (mapping.NotMapped, mapping.Untranslatable, Er7Error) as verdict:
             raise CommandFailed(f"{arguments.file}: {_verdict(verdict)}") from verdict
-        for origin in trace.elements:
-            if origin.path == arguments.path or origin.path.startswith((f"{arguments.path}.", f"{arguments.path}[")):
-                where = f"{origin.source} = {origin.raw}" if origin.source else "a constant"
-                when = f"  when {origin.when}" if origin.when else ""
-                print(f"{origin.path}  <-  {where}\n    {origin.map}  {origin.row}{when}")
-                found += 1
+        found += _forward(trace, arguments.path) if place is None else _backward(mapping.became(trace, place))
     if not found:
-        raise CommandFailed(f"nothing in {arguments.file} wrote {arguments.path}")
+        said = "wrote" if place is None else "is valued at"
+        raise CommandFailed(f"nothing in {arguments.file} {said} {arguments.path}")
     return GOOD
+
+
+def _forward(trace: mapping.Trace, path: str) -> int:
+    origins = mapping.wrote(trace, path)
+    for origin in origins:
+        print(f"{origin.path}  <-  {f'{origin.source} = {origin.raw}' if origin.source else 'a constant'}")
+        print(f"    {_row(origin)}")
+    return len(origins)
+
+
+def _backward(became: mapping.Became) -> int:
+    for component in became.components:
+        print(f"{component.place}  {component.status}")
+    for origin in became.elements:
+        print(f"    {origin.source} = {origin.raw}  ->  {origin.path}")
+        print(f"        {_row(origin)}")
+    if not became.elements and any(component.status == "mapped" for component in became.components):
+        print("    read by a key, a condition or the clock; no element was made of it")
+    return len(became.components)
+
+
+def _row(origin: mapping.Origin) -> str:
+    return f"{origin.map}  {origin.row}" + (f"  when {origin.when}" if origin.when else "")
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -99,11 +129,12 @@ def check(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.folder) if arguments.folder else None
     if arguments.show:
         try:
-            print(_load(arguments.folder).source(arguments.show))
+            print(_load(folder, arguments.site or "").source(arguments.show))
         except KeyError as error:
             raise CommandFailed(f"there is no map {arguments.show}") from error
         return GOOD
-    errors = check_folder(folder)
+    _known(folder, arguments.site or "")
+    errors = check_folder(folder, arguments.site)
     for line in errors:
         print(line)
     where = folder or packaged_mappings()
@@ -111,27 +142,28 @@ def check(arguments: argparse.Namespace) -> int:
     return FAILED if errors else GOOD
 
 
-def check_folder(folder: Path | None) -> list[str]:
-    """All errors of a folder of mappings and rules, each with file:line:column."""
+def check_folder(folder: Path | None, site: str | None = None) -> list[str]:
+    """All errors of a folder of mappings and rules, each with file:line:column; with one of its overlays, or all."""
     where = folder or packaged_mappings()
     if not where.is_dir():
         raise WrongCall(f"{where} is no folder")
     steps: list[Callable[[], object]] = []
-    if (where / "hl7v2_to_fhir").is_dir():
-        steps.append(lambda: load_mapping(where))
+    if (where / BASE).is_dir() or (where / SITES).is_dir():
+        names = ["", *sites_of(folder)] if site is None else [site]
+        steps += [partial(load_mapping, folder, site=name) for name in names]
     if (where / "rules").is_dir():
         steps.append(lambda: load_rules(where / "rules"))
     if (where / "education").is_dir():
         steps.append(lambda: load_catalogue(where / "education"))
     if not steps:
-        raise WrongCall(f"{where} holds none of hl7v2_to_fhir/, rules/, education/")
+        raise WrongCall(f"{where} holds none of hl7v2_to_fhir/, sites/, rules/, education/")
     errors = []
     for step in steps:
         try:
             step()
         except mapping.CheckFailed as failed:
             errors += [str(problem) for problem in failed.problems]
-    return errors
+    return list(dict.fromkeys(errors))
 
 
 def _conformance(name: str) -> int:
@@ -150,12 +182,24 @@ def _conformance(name: str) -> int:
     return worst
 
 
-def _load(folder: str | None) -> MappingSet:
+def _load(folder: Path | None, site: str = "") -> MappingSet:
+    _known(folder, site)
     try:
-        return load_mapping(Path(folder) if folder else packaged_mappings())
+        return load_mapping(folder, site=site)
     except mapping.CheckFailed as failed:
         text = "\n".join(str(problem) for problem in failed.problems)
         raise CommandFailed(f"the mapping set does not check:\n{text}") from failed
+
+
+def _known(folder: Path | None, site: str) -> None:
+    known = sites_of(folder)
+    if site and site not in known:
+        raise WrongCall(f"there is no overlay '{site}'; there are: {', '.join(known) or 'none'}")
+
+
+def sites_of(folder: Path | None) -> list[str]:
+    """The overlays of a folder of mappings, or those that come along."""
+    return mapping.sites(dict.fromkeys(mapping_files(folder), b""))
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -5,6 +5,7 @@ docs/mapping-guide.md has the language. The files are the steps: load, check, co
 
 from fhir_bridge.mapping.bundle import bundle
 from fhir_bridge.mapping.errors import CheckFailed, MappingError, NotMapped, Position, Problem, Untranslatable
+from fhir_bridge.mapping.explaining import Became, became, place_of, wrote
 from fhir_bridge.mapping.machine import TranslateContext
 from fhir_bridge.mapping.overlay import customs, sites
 from fhir_bridge.mapping.trace import Component, Origin, Trace
@@ -12,6 +13,7 @@ from fhir_bridge.mapping.translate import PUBLIC_NAMESPACE, MappingSet, load, lo
 
 __all__ = [
     "PUBLIC_NAMESPACE",
+    "Became",
     "CheckFailed",
     "Component",
     "MappingError",
@@ -23,9 +25,12 @@ __all__ = [
     "Trace",
     "TranslateContext",
     "Untranslatable",
+    "became",
     "bundle",
     "customs",
     "load",
     "load_files",
+    "place_of",
     "sites",
+    "wrote",
 ]

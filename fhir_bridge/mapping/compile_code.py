@@ -191,6 +191,9 @@ class CodeWriter:
         with self.block(f"if ({raw} := f[{address.field}]){also}:"):
             if deletes:
                 self._delete(f"{raw} == NULL", register, address.field)
+            elif self.module.traced and write.default is not None:  # the default is what became of it
+                with self.block(f"if {raw} == NULL:"):
+                    self.add(f"t.used((*l, {address.field}))")
             with self.block("else:" if deletes else f"if {raw} != NULL:"):
                 narrow = self._narrowed(raw, address)
                 if narrow == raw:

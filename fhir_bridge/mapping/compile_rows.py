@@ -214,8 +214,7 @@ class _MapWriter(ValueWriter):
                 with self.conditional(write):
                     self._constant(write, target, name, write.literal)
         elif sourced:
-            register = target.register + name if target.register.endswith(".") else target.register or name
-            with self.source(write, target, register) as raw:
+            with self.source(write, target, _named(target, name)) as raw:
                 self.put(write, raw, f'{target.path} + ".{name}"', f'{target.name}["{name}"] = v')
         elif write.default is not None:
             with self.conditional(write):
@@ -248,12 +247,12 @@ class _MapWriter(ValueWriter):
             if self._all_at_once(write, target, name):
                 return
             address = write.row.source[0]
-            each = self.each(address.field, target, target.register or name)
+            each = self.each(address.field, target, _named(target, name))
             with each as variable, self.conditional(write), self.narrow(address, variable) as narrow:
                 raw = Raw(narrow, self.frame.location(address), self.frame.separator(address))
                 self.put(write, raw, path, put)
         else:
-            with self.source(write, target, target.register or name) as raw:
+            with self.source(write, target, _named(target, name)) as raw:
                 self.put(write, raw, path, put)
 
     def _all_at_once(self, write: plan.Write, target: Target, name: str) -> bool:
@@ -265,7 +264,7 @@ class _MapWriter(ValueWriter):
         if not convert.endswith("(x)") or not convert.startswith("M"):
             return False
         memory = self.module.constants.bind("M", "memo", "all", convert[:-3], "COMP")
-        self._take_all(target, name, target.register or name, row.source[0].field, memory)
+        self._take_all(target, name, _named(target, name), row.source[0].field, memory)
         return True
 
     def _take_all(self, target: Target, name: str, register: str, number: int, memory: str) -> None:
@@ -325,10 +324,15 @@ def _register(target: Target, element: FhirElement) -> str:
     return f"{element.name}."
 
 
+def _named(target: Target, name: str) -> str:
+    """What a deletion of an element names: itself, in an object between its path, else the register it is in."""
+    return target.register + name if target.register.endswith(".") else target.register or name
+
+
 def _slot_register(branch: plan.Branch, target: Target, name: str) -> str:
     """What a deletion inside of a slot names: an extension by its url, a participant by its type."""
     if target.register:
-        return target.register
+        return _named(target, name)
     if name == "extension" and isinstance(url := _literal(branch, "url"), str):
         return f"extension|{url}"
     kind = _literal(branch, "type") if name == "participant" else None

@@ -49,7 +49,7 @@ _TYPES = {
     "Encounter": f"{_RESOURCE}; identifier* Identifier; status! code {{planned in-progress finished unknown}}; class! Coding; subject Reference >Patient;"
     "period Period; participant* Encounter.participant; reasonCode* CodeableConcept; length Quantity; priority CodeableConcept; hospitalization Encounter.hospitalization",
     "Encounter.participant": "type* CodeableConcept; individual Reference >Practitioner",
-    "Encounter.hospitalization": "admitSource CodeableConcept; dischargeDisposition CodeableConcept",
+    "Encounter.hospitalization": "admitSource CodeableConcept; dischargeDisposition CodeableConcept; specialCourtesy* CodeableConcept",
     "Practitioner": f"{_RESOURCE}; identifier* Identifier; name* HumanName",
     "RelatedPerson": f"{_RESOURCE}; patient! Reference >Patient; name* HumanName; relationship* CodeableConcept",
     "Identifier": "use code {usual official}; type CodeableConcept; system uri; value string; period Period",

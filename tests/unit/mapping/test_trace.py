@@ -54,6 +54,36 @@ def test_every_valued_component_is_mapped_ignored_or_unmapped():
     }  # fmt: skip
 
 
+def test_a_deletion_is_mapped_where_it_deletes_or_a_default_takes_its_place():
+    files = patient(
+        "{from: PID-7, to: birthDate}\n{from: PID-8, to: gender, codes: Sex, default: unknown}\n{from: [PID-29, PID-19], to: deceasedDateTime}"
+    )
+    trace = traced(files, 'PID|1||7^^^LGH||""||""|""' + "|" * 21 + '""')
+    told = {one.place: one.status for one in trace.components}
+    assert [told[place] for place in ("PID-7", "PID-8", "PID-5", "PID-29")] == [
+        "mapped",
+        "mapped",
+        "unmapped",
+        "unmapped",
+    ]
+    assert trace.translation.assertions[0].deleted == ("birthDate",), (
+        "of two sources, one that is deleted deletes nothing"
+    )
+
+
+def test_a_list_inside_an_object_is_deleted_by_its_own_path():
+    rows = (
+        "{to: status, value: planned}",
+        "{to: class, value: {code: A}}",
+        "{from: PV1-36, to: 'hospitalization.specialCourtesy[]', codes: Marital}",
+    )
+    maps = {"PV1.yaml": "map: PV1[Encounter]\nrows:\n" + "".join(f"  - {row}\n" for row in rows)}
+    found = traced(adt(**maps), PID, PV1 + "|" * 17 + '""').translation.assertions
+    assert [one.deleted for one in found if one.resource["resourceType"] == "Encounter"] == [
+        ("hospitalization.specialCourtesy",)
+    ]
+
+
 def test_conditions_that_let_a_row_write_are_mapped_too():
     files = patient("{to: active, value: true, when: PID-8 EQUALS M AND PID-19 NOT VALUED}")
     assert {one.place: one.status for one in traced(files, "PID|1||7^^^LGH|||||M").components}["PID-8"] == "mapped"
