@@ -6,6 +6,7 @@ and what must go out becomes a row. Batches, transactions and cursors are the wo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -13,6 +14,7 @@ import orjson
 from fhir_bridge.pipeline import commands, deliveries, oblige, translate
 from fhir_bridge.pipeline.directory import Directory
 from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
+from fhir_bridge.pipeline.foresee import Named
 from fhir_bridge.pipeline.ports import Entry, Kind, Outcome
 from fhir_bridge.pipeline.reconcile import Frame, Touched, reconcile
 from fhir_bridge.pipeline.state import Ended
@@ -21,7 +23,7 @@ from fhir_bridge.record.identity import MergeCycle
 from fhir_bridge.tasks.rules import RuleFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from fhir_bridge.pipeline.ports import JournalReader, Validate
     from fhir_bridge.pipeline.state import State
@@ -52,6 +54,7 @@ class Fold:
     ) -> None:
         self.state, self.journal, self.sets, self.validate = state, journal, sets, validate
         self._directory = Directory(Directory.LIMIT if alone else 0)
+        self._ahead: dict[int, Translation] = {}
         self.about: str | None = None
         self._kinds: dict[Kind, Callable[[Entry, Frame], Ended]] = {
             Kind.HL7V2: self._hl7v2,
@@ -87,6 +90,22 @@ class Fold:
         )
         return self._kinds[entry.kind](entry, frame)
 
+    def foresee(self, entries: Sequence[Entry]) -> Named:
+        """What these entries are going to look at; they are translated ahead, and applied next."""
+        named = Named()
+        self._ahead.clear()
+        for entry in entries:
+            if entry.duplicate_of or entry.refused:
+                continue
+            named.received.setdefault(entry.partition, entry.received_at)
+            if entry.kind is Kind.HL7V2:
+                with suppress(Exception):  # its own fault, found out again when it is applied
+                    self._ahead[entry.seq] = translate.hl7v2(entry, self._sets)
+                    named.translation(self._ahead[entry.seq])
+            else:
+                named.entry(entry)
+        return named
+
     def keep(self) -> None:
         """The entry under way is applied."""
         self._directory.keep()
@@ -101,6 +120,7 @@ class Fold:
 
     def forget(self) -> None:
         """The batch is undone."""
+        self._ahead.clear()
         self._directory.forget()
 
     @property
@@ -115,7 +135,8 @@ class Fold:
         return self.sets.current
 
     def _hl7v2(self, entry: Entry, frame: Frame) -> Ended:
-        return self._assert(entry, frame, translate.hl7v2(entry, self._sets))
+        translation = self._ahead.pop(entry.seq, None)
+        return self._assert(entry, frame, translation or translate.hl7v2(entry, self._sets))
 
     def _assert(self, entry: Entry, frame: Frame, translation: Translation) -> Ended:
         """Steps 3 and 4 for what an entry asserts."""

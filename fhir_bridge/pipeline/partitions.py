@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from fhir_bridge.pipeline.apply import Fold
+    from fhir_bridge.pipeline.foresee import Named
     from fhir_bridge.pipeline.ports import Entry
 
 BATCH = 128
@@ -42,6 +43,10 @@ class ReachesBeyond(Exception):
     def __init__(self, patients: Iterable[str]) -> None:
         super().__init__("the entry reaches beyond one patient")
         self.patients = frozenset(patients)
+
+
+class Spoilt(Exception):
+    """Something that an entry of the batch made cannot be stored: each is applied again, alone."""
 
 
 class Outlook(NamedTuple):
@@ -101,6 +106,12 @@ class SharedState(State, Protocol):
     """A state that several workers write. It raises ReachesBeyond unless the entry is applied alone."""
 
     alone: bool
+    careful: bool
+    """Whether what cannot be stored is to be found out before an entry is released: it has the batch for itself."""
+
+    def foresee(self, named: Named) -> None:
+        """Lock and read what a batch is going to look at, after `begin`."""
+        ...
 
     def cursors(self) -> dict[int, tuple[int, int]]:
         """(seq, now) by partition."""
@@ -137,7 +148,7 @@ class PartitionWorker:
     ) -> None:
         self.journal, self.state, self.fold, self.partitions, self.trouble = journal, state, fold, partitions, trouble
         self._refresh = refresh
-        self._applier = Applier(state, fold, (*trouble, ReachesBeyond, LeaseLost))
+        self._applier = Applier(state, fold, (*trouble, ReachesBeyond, LeaseLost, Spoilt))
         self._active = -1
         self._tokens: dict[int, int] = {}
         self._cursors: dict[int, int] = {}
@@ -154,6 +165,8 @@ class PartitionWorker:
                 if not self.step():
                     self._rest()
                 failures = 0
+            except Spoilt as error:
+                log.warning("batch-spoilt", error=str(error))
             except LeaseLost:
                 log.warning("lease-lost", owner=self.partitions.owner)
             except self.trouble as error:
@@ -189,9 +202,9 @@ class PartitionWorker:
         tokens = dict(self.partitions.hold(anew=self._doubtful))
         if tokens != self._tokens:
             self._forget()
-            self._tokens, self._doubtful = tokens, False
             known = self.state.cursors()
             self._cursors = {partition: known.get(partition, (0, 0))[0] for partition in tokens}
+            self._tokens, self._doubtful = tokens, False
 
     def _forget(self) -> None:
         """What stood in the database may not stand there any more."""
@@ -207,7 +220,10 @@ class PartitionWorker:
         outlook = self._look()
         moved: dict[int, int] = {}
         count = 0
+        self.state.careful = limit == 1
         with _Transaction(self):
+            if not self.state.careful:
+                self.state.foresee(self.fold.foresee(entries))
             for entry in entries:
                 if outlook.barrier is not None and entry.seq > outlook.barrier:
                     self._blocked = True
@@ -247,7 +263,7 @@ class PartitionWorker:
         self._look()
         with _Transaction(self):
             self.state.lock(patients)
-            self.state.alone = True
+            self.state.alone = self.state.careful = True
             try:
                 self._applier.one(entry)
             finally:

@@ -25,9 +25,7 @@ SECONDS = 0.6
 def wiped(url):
     """The same entries, and nothing of them applied."""
     with connect(url) as connection:
-        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()").fetchall()
-        state = {name for (name,) in rows} - {"entry", "feed_count", "lease", "alembic_version"}
-        connection.execute(f"TRUNCATE {', '.join(sorted(state))}")
+        connection.execute(f"TRUNCATE worker, {', '.join(schema.FOLDED)}")
         connection.execute("UPDATE lease SET owner = '', expires_at = '-infinity'")
     return url
 
@@ -74,14 +72,14 @@ def process(url, owner, freeze=""):
         assert running.stdout.readline() == "ready\n"
         yield running
         running.terminate()
-        running.wait(20)
+        running.wait(90)
     finally:
         running.kill()
-        running.wait(20)
+        running.wait(90)
         running.stdout.close()
 
 
-def until(reached, seconds=40):
+def until(reached, seconds=120):
     end = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < end

@@ -23,6 +23,22 @@ HEAD = "0001"
 REVISIONS = ("0001",)
 """All revisions, the first one first."""
 STATE = "schema_state.sql"
+FOLDED = (
+    "active_set",
+    "counter_share",
+    "cursor",
+    "delivery",
+    "delivery_share",
+    "event",
+    "identifier",
+    "link",
+    "outcome",
+    "part",
+    "patient",
+    "task",
+    "timer",
+)
+"""The tables of the state: what the journal is folded into, and nothing else."""
 FILES = ("schema_journal.sql", STATE, "schema_access.sql")
 
 _LOCK = 4_601_733_201  # pg_advisory_lock: two gateways never make or migrate one database at a time

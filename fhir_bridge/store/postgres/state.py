@@ -59,12 +59,15 @@ class PostgresState(SqlState):
         """Close the connection."""
         self.connection.close()
 
-    # transaction
-
-    def begin(self) -> None:
+    def _reconnect(self) -> None:
         if self.connection.closed:
             self._database = self._connect()
             self._db = self._database
+
+    # transaction
+
+    def begin(self) -> None:
+        self._reconnect()
         self._db.execute("BEGIN")
 
     def commit(self) -> None:
@@ -95,7 +98,10 @@ class PostgresState(SqlState):
 
     def cursors(self) -> dict[int, tuple[int, int]]:
         """(seq, now) by partition, as it stands in the database."""
-        return {p: (seq, now) for p, seq, now in self._db.execute("SELECT partition, seq, now FROM cursor")}
+        self._reconnect()
+        found = {p: (seq, now) for p, seq, now in self._db.execute("SELECT partition, seq, now FROM cursor")}
+        self._now = {p: now for p, (_, now) in found.items()} | self._now
+        return found
 
     def forget_partitions(self) -> None:
         """Another worker may have moved them: %now is read again."""
