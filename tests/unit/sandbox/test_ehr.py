@@ -115,9 +115,16 @@ def test_a_message_to_nobody_is_kept_until_it_is_stopped(tmp_path, monkeypatch):
 def run_day(tmp_path, peer, clock, stop_after):
     stop = threading.Event()
     settings = ehr.EhrSettings(
-        tmp_path, peer.address, "http://127.0.0.1:9", "token", BEGAN, patients=12, seconds=0.2, answer_timeout=2
+        tmp_path, peer.address, "http://127.0.0.1:9", "token", BEGAN, patients=12, seconds=0.2, answer_timeout=90
     )
-    made = ehr.Ehr(settings, clock, stop)
+
+    def ticking():
+        """Stop in the thread that sends: it would be further by the time that another had looked."""
+        if stop_after(made):
+            stop.set()
+        return clock()
+
+    made = ehr.Ehr(settings, ticking, stop)
     done = threading.Timer(90, stop.set)
     done.start()
     thread = threading.Thread(target=made.run)

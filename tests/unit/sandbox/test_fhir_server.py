@@ -70,7 +70,7 @@ REFUSALS = [
     # what is sent, its headers, the status, the place that is named
     ({"resourceType": "Communication"}, {}, 422, "Communication.status"),
     (communication("d1") | {"subject": {"reference": "Location/1"}}, {}, 422, "Communication.subject.reference"),
-    ({"resourceType": "Basic"}, {}, 422, "resourceType"),
+    ({"resourceType": "Teapot"}, {}, 422, "resourceType"),
     (
         {"resourceType": "Flag", "status": "active", "code": {"text": "x"}, "subject": {"display": "y"}},
         {},
