@@ -132,14 +132,28 @@ class Alterations(Reader):
             for rows in tables:
                 rows.value = [*rows.value, node]
             return
-        makers = [rows for table in tables for rows in _lists(table) if into.value in _made(rows)]
+        makers = [rows for table in tables for rows in _lists(table) if into.value in self._made(rows)]
         if not makers:
-            names = [name for table in tables for rows in _lists(table) for name in _made(rows)]
+            names = [name for table in tables for rows in _lists(table) for name in self._made(rows)]
             self.problem(
                 into, f"no resource {into.value}", "the name (as) of a resource of the message", into.value, names
             )
         for rows in makers:
             rows.value = [*rows.value, node]
+
+    def _made(self, rows: yaml.SequenceNode) -> list[str]:
+        """The names of resources that rows make, those of the parts that they include too."""
+        names = [name.value for row in rows.value if isinstance(name := _at(row, "as"), yaml.ScalarNode)]
+        return names + [name for _, part in self._parts(rows) for name in self._made(part)]
+
+    def _parts(self, rows: yaml.SequenceNode) -> Iterator[tuple[str, yaml.SequenceNode]]:
+        """The parts that rows include, by name; a part that includes itself is the checker's to tell."""
+        for row in rows.value:
+            name = _at(row, "include")
+            file = self._documents.find("part", name.value) if isinstance(name, yaml.ScalarNode) else None
+            inner = _at(self._documents[file], "rows") if file else None
+            if isinstance(name, yaml.ScalarNode) and isinstance(inner, yaml.SequenceNode) and inner is not rows:
+                yield name.value, inner
 
     # addresses
 
@@ -162,15 +176,20 @@ class Alterations(Reader):
                 return []
             found += [(rows, _alone(rows, row, wanted)) for rows, row in here]
         if not found:
-            labels = [_label_of(row, wanted) for table in tables for rows in _lists(table) for row in rows.value]
-            self.problem(
-                address,
-                f"no row {_label(wanted)}",
-                "the address of a row of the table",
-                _label(wanted),
-                filter(None, labels),
-            )
+            self._missing(address, wanted, [rows for table in tables for rows in _lists(table)])
         return found
+
+    def _missing(
+        self, address: yaml.Node, wanted: Mapping[str, tuple[str, ...]], lists: list[yaml.SequenceNode]
+    ) -> None:
+        expected = "the address of a row of the table"
+        inside = [
+            name for rows in lists for name, part in self._parts(rows) if any(_is(row, wanted) for row in part.value)
+        ]
+        if inside:
+            expected = f"{expected}: it stands in the part {inside[0]}, alter that"
+        labels = [_label_of(row, wanted) for rows in lists for row in rows.value]
+        self.problem(address, f"no row {_label(wanted)}", expected, _label(wanted), filter(None, labels))
 
     def _address(self, node: yaml.Node) -> dict[str, tuple[str, ...]] | None:
         if isinstance(node, yaml.ScalarNode):
@@ -224,10 +243,6 @@ def _lists(rows: yaml.SequenceNode) -> Iterator[yaml.SequenceNode]:
         inner = _at(row, "rows") if _at(row, "group") is not None else None
         if isinstance(inner, yaml.SequenceNode):
             yield from _lists(inner)
-
-
-def _made(rows: yaml.SequenceNode) -> list[str]:
-    return [name.value for row in rows.value if isinstance(name := _at(row, "as"), yaml.ScalarNode)]
 
 
 def _words(node: yaml.Node) -> tuple[str, ...]:

@@ -167,6 +167,23 @@ def test_the_rows_inside_a_message_row_are_altered_too():
     assert "RelatedPerson" not in made
 
 
+def test_rows_of_a_part_are_altered_in_the_part_and_added_beside_it():
+    part = 'part: PERSON\nrows:\n  - {segment: PID, as: patient, make: Patient, using: "PID[Patient]", key: {identifier: PID-3}, required: true}\n'
+    message = "message: ADT\ntriggers: {ADT^A01: {}}\nrows:\n  - {include: PERSON}\n"
+    base = {**patient(ROWS), "ADT.yaml": message.encode(), "PERSON.yaml": part.encode()}
+    pv1 = {"PV1.yaml": b"map: PV1[Patient]\nrows:\n  - {from: PV1-50, to: multipleBirthInteger}\n"}
+    overlay = 'alter: ADT\nadd: [{segment: PV1, into: patient, using: "PV1[Patient]"}]\n'
+    made = resources(overlaid(base | pv1, overlay), LINE, "PV1" + "|" * 50 + "2")["Patient"]
+    assert made["multipleBirthInteger"] == 2
+    (found,) = problems(overlaid(base, "alter: ADT\nchange: [{row: {segment: PID}, set: {required: false}}]\n"))
+    assert (
+        "found no row PID; expected the address of a row of the table: it stands in the part PERSON, alter that"
+        in found
+    )
+    altered = overlaid(base, "alter: PERSON\nchange: [{row: {segment: PID}, set: {when: PID-7 VALUED}}]\n")
+    assert resources(altered, LINE)["Patient"]["gender"] == "female"
+
+
 def test_overlays_stand_on_each_other_and_the_upper_one_is_heard_last():
     chain = {
         "sites/acme/overlay.yaml": 'overlay: acme\nlevel: vendor\nauthorities: {LGH: "urn:a", X: "urn:x"}\n',
