@@ -38,7 +38,7 @@ class _MessageWriter(CodeWriter):
     def write(self) -> str:
         if any(isinstance(row, plan.GroupPlan) for row in self._message.rows):
             shape = self.module.constants.bind("G", "shape", *_shape("", self._message.rows))
-            self.add(f"g = {shape}(m, trouble)")
+            self.add(f"g = {shape}(m, trouble, t)")
         self.add(*(f"{_variable(name)} = None" for name in self._message.names))
         self.add(*(f"{_all(name)} = []" for name in self._message.asked))
         self._rows(self._message.rows)
@@ -169,8 +169,10 @@ class _MessageWriter(CodeWriter):
             if self.module.traced:
                 self.add(f"{variable}.origin = f")
             self._fill(part, variable)
+            if part.row.mention or part.row.adds:
+                self.add(f'{variable}.action = "{"mention" if part.row.mention else "put"}"')
             if part.row.action is not None:
-                self.add(f"{variable}.action = deed({self.frame.text(part.row.action)})")
+                self.add(f"{variable}.action = deed({self.frame.text(part.row.action)}) or {variable}.action")
                 if self.module.traced:
                     self.add(f"t.used((t.at(f), {part.row.action.field}, 1))")
             if part.row.merged_into is not None:
@@ -259,10 +261,18 @@ def _shape(name: str, rows: Iterable[plan.SegmentPlan | plan.GroupPlan]) -> list
     """A group as grouping.Shape reads it; the message itself is one that comes once and begins with nothing."""
     members = [part for part in rows if isinstance(part, plan.SegmentPlan)]
     inside = [part for part in rows if isinstance(part, plan.GroupPlan)]
-    names = sorted({part.row.segment.text for part in members})
+    names = sorted({part.row.segment.text for part in members} - {n for one in inside for n in _seen(one)})
     single = sorted(set(names) - {part.row.segment.text for part in members if part.row.each or part.row.ignore})
     groups = [_with_beginning(part, _shape(part.name, part.rows)) for part in inside]
     return [name, False, [], names, single, groups]
+
+
+def _seen(group: plan.GroupPlan) -> set[str]:
+    """The segments of a group that comes once: rows outside of it see them, and do not claim them."""
+    if group.each:
+        return set()
+    own = {part.row.segment.text for part in group.rows if isinstance(part, plan.SegmentPlan)}
+    return own.union(*(_seen(part) for part in group.rows if isinstance(part, plan.GroupPlan)))
 
 
 def _with_beginning(group: plan.GroupPlan, shape: list[Any]) -> list[Any]:

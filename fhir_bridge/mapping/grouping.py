@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fhir_bridge.mapping.definitions import Segment
+    from fhir_bridge.mapping.trace import Tracer
 
     Instance = dict[str, Any]
     """Segments by name; the instances of each group inside under its name with a slash before it."""
@@ -68,7 +69,7 @@ class Grouping:
             self._add(part, node)
         return node
 
-    def __call__(self, segments: Sequence[Segment], trouble: list[str]) -> Instance:
+    def __call__(self, segments: Sequence[Segment], trouble: list[str], tracer: Tracer | None = None) -> Instance:
         """The message's segments by name, in their groups. Raises Untranslatable."""
         current: list[Instance | None] = [None] * len(self._nodes)
         whole: Instance = {}
@@ -97,7 +98,7 @@ class Grouping:
             else:
                 instance[name] = [segment]
         if early:
-            self._place(early, whole, trouble)
+            self._place(early, whole, trouble, tracer)
         if len(self._inside):
             self._finish(segments, whole)
         return whole
@@ -142,7 +143,9 @@ class Grouping:
         places = [one for one in self._nodes if name in one.shape.members]
         return (LATE, places[0]) if len(places) == 1 else None
 
-    def _place(self, early: list[tuple[_Node, Segment]], whole: Instance, trouble: list[str]) -> None:
+    def _place(
+        self, early: list[tuple[_Node, Segment]], whole: Instance, trouble: list[str], tracer: Tracer | None
+    ) -> None:
         """Segments that stood before their group: to its only instance."""
         for node, segment in early:
             instances = list(_instances(whole, self._way(node)))
@@ -152,6 +155,8 @@ class Grouping:
                 instances[0].setdefault(segment.name, []).append(segment)
             else:
                 trouble.append("stray-segment")
+                if tracer is not None:
+                    tracer.warn((tracer.at(segment.fields),))
 
     def _way(self, node: _Node) -> list[str]:
         names: list[str] = []
@@ -168,25 +173,28 @@ class Grouping:
             if len(instances) > 1:
                 _clear(node.shape.single, instances, segments)
         self._see(self._root, whole)
+        self._hand_down(self._root, whole)
 
     def _see(self, node: _Node, instance: Instance) -> None:
-        """A group that comes once is seen from outside, and what stands outside from inside of each."""
-        for inner in self._inside:
-            if inner.parent is not node:
+        """What stands in groups is seen from outside: the first instance's."""
+        for one in self._inside:
+            if one.parent is not node:
                 continue
-            for part in instance.get(inner.shape.name, ()):
-                if not inner.shape.each:
-                    for name, found in part.items():
-                        if name not in node.shape.members:
-                            instance.setdefault(name, found)
-        for inner in self._inside:
-            if inner.parent is not node:
-                continue
-            for part in instance.get(inner.shape.name, ()):
-                for name, found in instance.items():
-                    if name[0] != "/" and name not in inner.shape.members:
-                        part.setdefault(name, found)
-                self._see(inner, part)
+            for part in instance.get(one.shape.name, ()):
+                self._see(one, part)
+                for name, found in part.items():
+                    if name[0] != "/" and name not in node.shape.members:
+                        instance.setdefault(name, found)
+
+    def _hand_down(self, node: _Node, instance: Instance) -> None:
+        """What stands outside of groups is seen from inside, where they have none of that name themselves."""
+        for one in self._inside:
+            if one.parent is node:
+                for part in instance.get(one.shape.name, ()):
+                    for name, found in instance.items():
+                        if name[0] != "/" and name not in one.shape.members:
+                            part.setdefault(name, found)
+                    self._hand_down(one, part)
 
 
 def _instances(whole: Instance, way: list[str]) -> Iterator[Instance]:

@@ -37,12 +37,13 @@ if TYPE_CHECKING:
 
     from fhir_bridge.mapping.errors import Problem
 
+
 EXAMPLES = ".examples.yaml"
 _KINDS = ("message", "part", "map", "codes")
 _MAP_NAME = re.compile(r"([A-Z][A-Z0-9]{1,2})\[([A-Z][A-Za-z]*(?:\.[a-z][A-Za-z]*)*)(?:-[A-Z][A-Za-z0-9]*)*\]")
 _SEGMENT_KEYS = (
     "segment", "as", "each", "make", "into", "using", "key", "set", "rows", "when", "required", "envelope",
-    "merged_into", "action", "ignore", "note",
+    "merged_into", "action", "adds", "mention", "ignore", "note",
 )  # fmt: skip
 _PART_KEYS = ("part", "rows", "note")
 _TRIGGER_KEYS = ("fact", "complete", "link", "unlink", "ignore", "note")
@@ -239,9 +240,16 @@ class _Document(RowReader):
         if segment is None:
             return None
         doing = [key for key in ("make", "into", "ignore") if key in keys]
-        if len(doing) != 1:
+        if len(doing) != 1 and len(self._problems) == before:
             self.problem(node, " and ".join(doing) or "nothing to do", "exactly one of make, into or ignore")
-        for key, allowed in (("key", "make"), ("as", "make"), ("merged_into", "make"), ("action", "make")):
+        for key, allowed in (
+            ("key", "make"),
+            ("as", "make"),
+            ("merged_into", "make"),
+            ("action", "make"),
+            ("adds", "make"),
+            ("mention", "make"),
+        ):
             if key in keys and allowed not in keys:
                 self.problem(keys[key], f"{key} without {allowed}", f"the key {allowed} as well")
         if "make" in keys and "key" not in keys:
@@ -261,6 +269,8 @@ class _Document(RowReader):
             envelope=self.flag(keys.get("envelope")),
             merged_into=self._optional(keys, "merged_into", self.text),
             action=self._optional(keys, "action", self.address),
+            adds=self.flag(keys.get("adds")),
+            mention=self.flag(keys.get("mention")),
             ignore=self.string(keys.get("ignore")),
         )
         return row if len(self._problems) == before else None

@@ -162,7 +162,7 @@ class Machine:
             drafts = [draft for draft in names[subject] if draft.id in kept]
             if not drafts and not optional:
                 raise Untranslatable("no-subject", segment)
-            found += [Fact(draft.id, name) for draft in drafts]
+            found += dict.fromkeys(Fact(draft.id, name) for draft in drafts)
         return tuple(found)
 
     def _belong(self, spec: TriggerSpec, names: Mapping[str, list[Draft]]) -> None:

@@ -299,6 +299,8 @@ class SegmentRow:
     envelope: bool = False
     merged_into: Text | None = None
     action: Address | None = None
+    adds: bool = False
+    mention: bool = False
     ignore: str = ""
 
 

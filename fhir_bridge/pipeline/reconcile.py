@@ -63,7 +63,7 @@ def reconcile(frame: Frame, translation: Translation) -> None:
     for assertion in own:
         if assertion.resource["resourceType"] in merge.DIRECTORY:
             frame.directory.say(assertion, frame.source, frame.stamp)
-        elif assertion.resource["id"] in retired:
+        elif assertion.action == "mention" or assertion.resource["id"] in retired:
             _fold_part(frame, _named(assertion), translation.patients)
         else:
             _fold_part(frame, assertion, translation.patients)
@@ -80,7 +80,7 @@ def reconcile(frame: Frame, translation: Translation) -> None:
 
 
 def _named(assertion: Assertion) -> Assertion:
-    """What a merge says of the number that it retires: that it is that number, and no more."""
+    """What a merge says of the number that it retires, a result of its visit: that it is that number, and no more."""
     stated: dict[str, Any] = {
         name: assertion.resource[name] for name in ("resourceType", "id", "identifier") if name in assertion.resource
     }

@@ -17,7 +17,8 @@ class Assertion:
     `resource` is FHIR R4 JSON with `resourceType` and `id`; an element that the sender left out is absent (unchanged).
     `key` is the business key that made the id, for example ``Patient|urn:oid:1.2.3|12345``.
     `deleted` names the top-level elements that the sender deleted (HL7 v2 ``""``). `action` is `put` or `remove` where
-    the sender said what becomes of a member of a set (an action code, FOLD 4), '' where it sent the set as it is.
+    the sender said what becomes of a member of a set (an action code, FOLD 4), '' where it sent the set as it is;
+    `mention` where the resource is only referred to, and what is said of it here is not for the record.
     """
 
     resource: dict[str, Any]
