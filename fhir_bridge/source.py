@@ -179,13 +179,17 @@ def _unreadable(content: bytes) -> tuple[str, str] | None:
 
 def _refused(file: str, content: bytes) -> Iterator[Problem]:
     """Anchors, aliases and tags: what is written in one place is read in one place, and is what it looks like."""
+    anchors: set[str | None] = set()
     for event in yaml.parse(content, Loader=_LOADER):
         mark = event.start_mark
         assert mark is not None
         at = Position(file, mark.line + 1, mark.column + 1)
         if isinstance(event, yaml.AliasEvent):
+            if event.anchor in anchors:
+                continue
             yield Problem(at, f"the alias *{event.anchor}", "the text itself; anchors and aliases are not read")
         elif isinstance(event, yaml.NodeEvent) and event.anchor is not None:
+            anchors.add(event.anchor)
             yield Problem(at, f"the anchor &{event.anchor}", "the text itself; anchors and aliases are not read")
         elif (tag := getattr(event, "tag", None)) not in {None, "!"}:
             yield Problem(at, f"the tag {tag}", "a value without a tag; quotes make it a text")

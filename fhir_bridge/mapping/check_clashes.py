@@ -60,6 +60,9 @@ def _check_pair(name: str, one: plan.Write, other: plan.Write, report: Callable[
 
 def _report(name: str, one: plan.Write, other: plan.Write, report: Callable[[Problem], None]) -> None:
     first, second = sorted((one.row.at, other.row.at))
+    if first == second:
+        report(Problem(second, f"a row that may write {name} twice", "its map once for one resource"))
+        return
     expected = f"one row, or conditions that exclude each other; {first} writes it too"
     report(Problem(second, f"a second row that may write {name}", expected))
 

@@ -205,7 +205,8 @@ class MessageChecker:
         target = found.branch.type
         if found.source != row.segment.text or target != made.type:
             wanted = f"{row.segment}[{made.type}]"
-            self._sides.wrong(row.using.at, f"using: {row.using}", f"a map {wanted}", wanted, self._maps)
+            others = [name for name in self._maps if name != row.using.text]
+            self._sides.wrong(row.using.at, f"using: {row.using}", f"a map {wanted}", wanted, others)
             return ""
         return found.name
 

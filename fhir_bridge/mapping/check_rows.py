@@ -238,7 +238,7 @@ class _Builder:
             expected = "an element of type base64Binary" if row.encoding else _BYTES
             found = "encoding" if row.encoding else "no encoding"
             self._wrong(at, f"{found} for {element.name} of type {element.type}", expected)
-        if row.join is not None and element.type not in {"string", "markdown", "uri"}:
+        if row.join is not None and element.type not in {"string", "markdown", "uri", "base64Binary"}:
             self._wrong(at, f"join for {element.name} of type {element.type}", "a text")
         if row.plus is not None and element.type not in {"dateTime", "instant"}:
             self._wrong(row.plus.at, f"plus for {element.name} of type {element.type}", "a dateTime or instant")
@@ -260,7 +260,7 @@ class _Builder:
             return ""
         name = row.using.text
         if name in BUILT_IN:
-            if element.type not in {"uri", "string"}:
+            if element.type not in {"uri", "url", "string"}:
                 self._wrong(row.using.at, f"{name} for {element.name} of type {element.type}", "an element of type uri")
             self._check_source(row.using, datatype, BUILT_IN[name])
             return name
@@ -336,7 +336,10 @@ class _Builder:
         if not self._sides.fhir.is_resource(type_name):
             self._wrong(at.at, f"the type {type_name}", "a resource type")
         elif element.targets and type_name not in element.targets and "Resource" not in element.targets:
-            self._wrong(at.at, f"a {type_name} for {element.name}", f"one of {', '.join(sorted(element.targets))}")
+            article = "an" if type_name.startswith(("A", "E", "I", "O")) else "a"
+            self._wrong(
+                at.at, f"{article} {type_name} for {element.name}", f"one of {', '.join(sorted(element.targets))}"
+            )
 
     def _check_addresses(self, row: nodes.Row) -> None:
         others = [address for address in row.template if isinstance(address, nodes.Address)]
@@ -347,6 +350,10 @@ class _Builder:
 
     def _resolve(self, address: nodes.Address) -> tuple[str, bool]:
         source = self._place.source
+        if not address.field and self._sides.hl7.is_segment(address.container):
+            meant = str(address).replace(".", "-", 1) if address.component else f"{address}-1"
+            self._wrong(address.at, str(address), f"a field, as {meant}; {address.container} is a segment")
+            return "", False
         if not address.field and address.container != source:
             self._wrong(address.at, str(address), f"an address in {source}, or a segment's field")
             return "", False

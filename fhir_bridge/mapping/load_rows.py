@@ -64,7 +64,7 @@ class RowReader(Reader):
         sources = [key for key in _SOURCES if key in keys]
         if len(sources) != 1 and len(self._problems) == before:
             self.problem(node, " and ".join(sources) or "no source", "exactly one of from, template, value or resource")
-        if "to" not in keys:
+        if "to" not in keys and len(self._problems) == before:
             self.problem(node, "a row without to", "the FHIR element that it writes, or ignore")
         for key, other in _GO_TOGETHER.items():
             if key in keys and other not in keys:
@@ -166,7 +166,9 @@ class RowReader(Reader):
                 self.problem(node, f"{{{piece}}} in the template", _ADDRESS_SHAPE)
                 return None
             parts.append(address)
-        if not any(isinstance(part, Address) for part in parts):
+        if any(sign in part for part in parts if isinstance(part, str) for sign in "{}"):
+            self.problem(node, "a brace that stands alone", "{address}, with both braces")
+        elif not any(isinstance(part, Address) for part in parts):
             self.problem(node, "a template without an address", "at least one {address}, or value instead of template")
         return tuple(parts)
 

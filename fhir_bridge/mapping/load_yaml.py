@@ -55,16 +55,18 @@ class Reader:
         """A mapping with known keys; unknown, repeated and missing ones are noted."""
         known = tuple(known)
         found: dict[str, yaml.Node] = {}
+        meant: set[str] = set()
         for key, value in self.pairs(node, what):
             if ")" in key.text:
                 self.problem(key.at, f"the key {key.text}", "quotes round a condition that has a comma")
             elif key.text not in known:
                 self.problem(key.at, f"the key {key.text}", f"a key of {what}: {', '.join(known)}", key.text, known)
+                meant.add(nearest(key.text, known))
             else:
                 found[key.text] = value
         if isinstance(node, yaml.MappingNode):
             for key_name in required:
-                if key_name not in found:
+                if key_name not in found and key_name not in meant:
                     self.problem(node, f"{what} without {key_name}", f"the key {key_name}")
         return found
 

@@ -21,22 +21,23 @@ from fhir_bridge.mapping.check import check
 from fhir_bridge.mapping.compile import Compiled, Program, compile_plan
 from fhir_bridge.mapping.declared import DeclaredHl7
 from fhir_bridge.mapping.emptied import Emptied
-from fhir_bridge.mapping.load import read_roots
+from fhir_bridge.mapping.errors import CheckFailed, Problem
+from fhir_bridge.mapping.load import read_roots, tables
 from fhir_bridge.mapping.machine import Machine, TranslateContext
 from fhir_bridge.mapping.overlay import concerned, overlaid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from types import CodeType
 
     from fhir_bridge.mapping.definitions import FhirDefinitions, Hl7Definitions, Message
-    from fhir_bridge.mapping.errors import Problem
     from fhir_bridge.mapping.trace import Trace
     from fhir_bridge.record.assertion import Translation
 
 PUBLIC_NAMESPACE = UUID("6f1d0c4e-2b7a-5e38-9c55-0d8f3b6a7e21")
 """For translating without an installation. Ids made under it can be guessed from identifiers (FOLD 10)."""
 
+_NAME = re.compile(rb"^(?:map|codes|part): *[\"']?([\w\[\].-]+)", re.MULTILINE)
 _MACHINES = 32
 """Delimiters and settings that one thread keeps compiled code bound to."""
 
@@ -127,7 +128,8 @@ def load_files(
     files: Mapping[str, bytes], fhir: FhirDefinitions, hl7: Hl7Definitions, cache: Path | None = None, site: str = ""
 ) -> MappingSet:
     """The mapping set of files given by name, with a site's overlays. Raises CheckFailed with all mistakes."""
-    files = concerned(files, site)
+    every = concerned(files, site)
+    files = {name: every[name] for name in tables(every)}
     key = _key(files, fhir, hl7)
     program = kept.read(cache, key) if cache is not None else None
     if program is None:
@@ -141,10 +143,24 @@ def _compiled(files: Mapping[str, bytes], fhir: FhirDefinitions, hl7: Hl7Definit
     problems: list[Problem] = []
     documents, declared = overlaid(files, site, hl7, problems)
     with_declared = DeclaredHl7(hl7, declared.segments)
-    the_plan = check(read_roots(documents, problems), problems, fhir, with_declared)
+    try:
+        the_plan = check(read_roots(documents, problems), problems, fhir, with_declared)
+    except CheckFailed as failed:
+        raise CheckFailed(_first_causes(failed.problems, files, documents)) from None
     return replace(
         compile_plan(the_plan), authorities=dict(declared.authorities), empty=declared.emptied(with_declared)
     )
+
+
+def _first_causes(
+    problems: Iterable[Problem], files: Mapping[str, bytes], documents: Mapping[str, object]
+) -> Iterator[Problem]:
+    """Problems without those that only say that a table is missing whose file could not be read."""
+    unread = {name.decode() for file in files.keys() - documents.keys() for name in _NAME.findall(files[file])}
+    for problem in problems:
+        kind, _, name = problem.found.partition(": ")
+        if not (kind in {"using", "codes", "include"} and name in unread):
+            yield problem
 
 
 @lru_cache(maxsize=1)
