@@ -361,6 +361,7 @@ class FeedStateOut(Schema):
 
     feed = fields.String(required=True)
     state = fields.String(required=True, validate=validate.OneOf([gate.value for gate in Gate]))
+    reason = fields.String(required=True, metadata={"description": "Why it is paused, where somebody said."})
     silent = fields.Boolean(required=True)
     last_message_at = _moment()
     connections = fields.Integer(required=True)

@@ -1,6 +1,6 @@
 """/api/feeds: a feed is paused, drained and opened again; how it is stands in /api/status.
 
-A pause is a mark that whoever takes the feed's messages heeds within a second, and that outlives restarts. A paused
+A pause is a mark that every node heeds within a second, and that outlives restarts. A paused
 MLLP feed answers what it took, then does not listen; HTTP answers 503. Senders keep their messages and try again.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiflask import APIBlueprint
 
-from fhir_bridge.api import answers, shapes
+from fhir_bridge.api import answers, schemas, shapes
 from fhir_bridge.gateway.answers import answer
 from fhir_bridge.gateway.faults import not_found
 from fhir_bridge.gateway.feed_state import Gate
@@ -36,12 +36,13 @@ _PENDING: Any = {
 
 
 @blueprint.post("/<feed>/pause")
+@blueprint.input(schemas.Pause, location="json")
 @blueprint.output(answers.FeedStateOut)
 @blueprint.doc(responses=_PENDING)
-def pause(feed: str) -> Response:
-    """Take no more messages of a feed; what was taken is answered and applied."""
+def pause(feed: str, json_data: dict[str, Any]) -> Response:
+    """Take no more messages of a feed, at any node; what was taken is answered and applied."""
     _known(feed)
-    ports().feeds.pause(feed)
+    ports().feeds.pause(feed, json_data.get("reason", ""))
     return _followed(feed, frozenset({Gate.PAUSED}))
 
 

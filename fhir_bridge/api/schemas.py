@@ -112,6 +112,12 @@ class Plain(Request):
     note = text()
 
 
+class Pause(Request):
+    """Why a feed is paused, for whoever reads the alarm."""
+
+    reason = text()
+
+
 class Hold(Request):
     """What the task waits for."""
 

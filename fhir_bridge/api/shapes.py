@@ -130,6 +130,7 @@ def feed_state(state: FeedState) -> dict[str, Any]:
     return {
         "feed": state.feed,
         "state": state.gate.value,
+        "reason": state.reason,
         "silent": state.silent,
         "last_message_at": moment(state.heard_at or None),
         "connections": state.connections,

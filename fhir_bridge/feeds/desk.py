@@ -1,55 +1,48 @@
-"""Where the wire process and the web process meet about feeds: small files in the var folder.
+"""Where the wire process and the web process meet about feeds: marks (pauses.py), and a small file in the var folder.
 
-``paused/NAME`` says that a feed is paused: whoever takes its messages looks there, so a pause outlives restarts and
-needs no one to be running. ``wire.json`` is what the wire process tells about itself, about once a second; it is
-replaced whole and never synced, since it is worth nothing after a crash.
+Whoever takes a feed's messages looks at the marks. ``wire.json`` is what the wire process tells about itself, about
+once a second; it is replaced whole and never synced, since it is worth nothing after a crash.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import orjson
 
+from fhir_bridge.feeds.pauses import FilePauses, KnownPauses
 from fhir_bridge.gateway.feed_state import FeedState, Gate, WireState
-from fhir_bridge.gateway.ports import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from fhir_bridge.feeds.pauses import Pauses
     from fhir_bridge.pipeline.ports import Instant
 
 _STALE = 10_000_000
 
 
 class Desk:
-    """The files of one var folder."""
+    """The marks of an installation, and the file of one var folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self._paused = folder / "paused"
+    def __init__(self, folder: Path, pauses: Pauses | None = None) -> None:
+        self._pauses = KnownPauses(pauses or FilePauses(folder))
         self._told = folder / "wire.json"
 
-    def paused(self) -> frozenset[str]:
-        """Names of the paused feeds."""
-        with suppress(OSError):
-            return frozenset(file.name for file in self._paused.iterdir())
-        return frozenset()
+    def paused(self) -> Mapping[str, str]:
+        """Names of the paused feeds, and why each is."""
+        return self._pauses.paused()
 
-    def is_paused(self, feed: str) -> bool:
-        """Whether one feed is paused."""
-        return (self._paused / feed).exists()
-
-    def pause(self, feed: str) -> None:
-        """Mark a feed as paused. Raises OSError."""
-        self._paused.mkdir(mode=0o700, exist_ok=True)
-        (self._paused / feed).touch(mode=0o600)
+    def pause(self, feed: str, reason: str = "") -> None:
+        """Mark a feed as paused. Raises StoreUnavailable."""
+        self._pauses.pause(feed, reason)
 
     def resume(self, feed: str) -> None:
-        """Take the mark away. Raises OSError."""
-        (self._paused / feed).unlink(missing_ok=True)
+        """Take the mark away. Raises StoreUnavailable."""
+        self._pauses.resume(feed)
 
     def tell(self, state: WireState) -> None:
         """Put the state where others find it; nothing where that cannot be done."""
@@ -72,7 +65,7 @@ class Desk:
 class DeskControl:
     """Implements gateway.feed_state.FeedControl for the feeds of an installation.
 
-    `others` gives what the feeds that do not listen know of themselves in this process.
+    `others` gives what the feeds that do not listen know of themselves in this process, `heard` tells of a message.
     """
 
     def __init__(
@@ -81,34 +74,35 @@ class DeskControl:
         names: Iterable[str],
         clock: Callable[[], Instant],
         others: Callable[[str], FeedState],
+        heard: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._desk = desk
         self._names = tuple(sorted(names))
         self._clock = clock
         self._others = others
+        self._heard = heard
 
     def state(self) -> WireState:
         """All feeds by name; what the wire process told counts only while it is fresh."""
         told = self._desk.told()
         fresh = told.at is not None and self._clock() - told.at < _STALE
         feeds = ((told.of(name) if fresh else None) or self._others(name) for name in self._names)
-        return WireState(tuple(feeds), told.at if fresh else None, expected=True)
+        reasons = self._desk.paused()
+        states = (replace(feed, reason=reasons.get(feed.feed, "")) for feed in feeds)
+        return WireState(tuple(states), told.at if fresh else None, expected=True)
 
     def paused(self, feed: str) -> bool:
         """See the protocol."""
-        return self._desk.is_paused(feed)
+        return feed in self._desk.paused()
 
-    def pause(self, feed: str) -> None:
+    def heard(self, feed: str) -> None:
         """See the protocol."""
-        self._mark(self._desk.pause, feed)
+        self._heard(feed)
+
+    def pause(self, feed: str, reason: str = "") -> None:
+        """See the protocol."""
+        self._desk.pause(feed, reason)
 
     def resume(self, feed: str) -> None:
         """See the protocol."""
-        self._mark(self._desk.resume, feed)
-
-    @staticmethod
-    def _mark(mark: Callable[[str], None], feed: str) -> None:
-        try:
-            mark(feed)
-        except OSError as error:
-            raise StoreUnavailable(f"the var folder cannot be written ({error.strerror})") from error
+        self._desk.resume(feed)

@@ -63,6 +63,7 @@ def _push(method: str, resource_type: str, resource_id: str | None) -> Response:
     if ports().feeds.paused(_feed()):
         raise unavailable("feed-paused", "This feed is paused; send it again.")
     raw = _raw()
+    ports().feeds.heard(_feed())
     if resource_type not in ports().settings.feed_types.get(_feed(), (resource_type,)):
         place = Place(resource_type, "not-supported", "This feed does not take this type.")
         raise _refused(raw, resource_type, 422, NOT_ALLOWED, (place,))

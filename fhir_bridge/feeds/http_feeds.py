@@ -47,17 +47,21 @@ class HttpFeeds:
         door = self._doors.get(feed)
         if door is None:
             door = self._doors.setdefault(feed, Hl7v2Door(self._custom(feed), self._clock))
-        if self._desk.is_paused(feed):
+        if feed in self._desk.paused():
             return 503, door.paused(raw) or b""
-        self._heard[feed] = self._clock()
+        self.heard(feed)
         return receive_http(door, self._journal, raw, self._outcome)
+
+    def heard(self, feed: str) -> None:
+        """A message of this feed came, HL7 v2 or FHIR."""
+        self._heard[feed] = self._clock()
 
     def state(self, feed: str) -> FeedState:
         """How a feed is, as far as this process knows."""
         door = self._doors.get(feed)
         heard_at = self._heard.get(feed, 0)
         after = self._custom(feed).silent_after
-        paused = self._desk.is_paused(feed)
+        paused = feed in self._desk.paused()
         silent = bool(after and not paused and self._clock() - max(heard_at, self._began) > after * _SECOND)
         return FeedState(
             feed,

@@ -56,8 +56,8 @@ class SocketServer(Protocol):
 class Desk(Protocol):
     """Where others say which feeds are paused, and read how the wire is."""
 
-    def paused(self) -> frozenset[str]:
-        """Names of the paused feeds."""
+    def paused(self) -> Mapping[str, str]:
+        """Names of the paused feeds, and why each is."""
         ...
 
     def tell(self, state: WireState) -> None:
@@ -105,7 +105,7 @@ async def _serve(
     gates = {address.feed.name: MllpGate(address, journal, clock, watch) for address in addresses}
     following: asyncio.Task[None] | None = None
     try:
-        paused = desk.paused() if desk is not None else frozenset()
+        paused = desk.paused() if desk is not None else {}
         for address in addresses:
             if address.feed.name not in paused:
                 await _open(gates[address.feed.name], address)

@@ -53,7 +53,8 @@ def _found(numbers: Tally, wire: WireState, unapplied_after: float) -> Iterator[
         yield Alarm(WIRE_SILENT, "", "The wire process has told nothing for a while.")
     for feed in wire.feeds:
         if feed.gate is not Gate.OPEN:
-            yield Alarm(FEED_PAUSED, feed.feed, "The feed is paused: its senders wait.")
+            why = f" Reason: {feed.reason}" if feed.reason else ""
+            yield Alarm(FEED_PAUSED, feed.feed, f"The feed is paused: its senders wait.{why}")
         if feed.silent:
             yield Alarm(FEED_SILENT, feed.feed, "The feed has brought nothing for longer than its silent_after.")
         if feed.missing:

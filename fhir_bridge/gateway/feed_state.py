@@ -35,6 +35,8 @@ class FeedState:
 
     feed: str
     gate: Gate = Gate.OPEN
+    reason: str = ""
+    """Why it is paused, where somebody said."""
     silent: bool = False
     heard_at: Instant = 0
     connections: int = 0
@@ -70,8 +72,12 @@ class FeedControl(Protocol):
         """Whether this feed is told to take no more."""
         ...
 
-    def pause(self, feed: str) -> None:
-        """Take no more of this feed until it is resumed, also after a restart. Raises StoreUnavailable."""
+    def heard(self, feed: str) -> None:
+        """A message of this feed came by another way than the wire process's."""
+        ...
+
+    def pause(self, feed: str, reason: str = "") -> None:
+        """Take no more of this feed, at any node, until it is resumed, restarts included. Raises StoreUnavailable."""
         ...
 
     def resume(self, feed: str) -> None:
@@ -90,7 +96,10 @@ class NoFeeds:
         """None is."""
         return False
 
-    def pause(self, feed: str) -> None:
+    def heard(self, feed: str) -> None:
+        """Nobody listens."""
+
+    def pause(self, feed: str, reason: str = "") -> None:
         """Nothing to pause."""
 
     def resume(self, feed: str) -> None:

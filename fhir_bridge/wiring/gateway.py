@@ -31,7 +31,7 @@ def gateway_ports(settings: Settings) -> Ports:
     stores = stores_of(settings)
     journal, reader, queries = stores.appender(), stores.reader(), stores.queries()
     explainer = Explainer(settings, queries, reader, stores.namespace())
-    desk = Desk(settings.var)
+    desk = Desk(settings.var, stores.pauses())
     http_feeds = HttpFeeds(partial(_custom, settings), journal, desk, clock, queries.outcome)
     names = {*settings.feeds, hl7v2_http.FEED, fhir_rest.FEED}
     return Ports(
@@ -54,7 +54,7 @@ def gateway_ports(settings: Settings) -> Ports:
         receive_hl7v2=http_feeds.receive,
         validate=validate,
         fresh_key=lambda: secrets.token_urlsafe(18),
-        feeds=DeskControl(desk, names, clock, http_feeds.state),
+        feeds=DeskControl(desk, names, clock, http_feeds.state, http_feeds.heard),
         certificates=_certificates(settings),
     )
 

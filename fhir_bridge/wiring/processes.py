@@ -77,7 +77,7 @@ def wire(settings: Settings, ready: Callable[[str], None]) -> None:
         clock=clock,
         ready=ready,
         outcomes=_outcomes(settings),
-        desk=Desk(settings.var),
+        desk=Desk(settings.var, stores.pauses()),
     )
 
 

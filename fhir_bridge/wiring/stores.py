@@ -13,6 +13,7 @@ from fhir_bridge.wiring.installation import namespace
 
 if TYPE_CHECKING:
     from fhir_bridge.config import Settings
+    from fhir_bridge.feeds.pauses import Pauses
     from fhir_bridge.pipeline.ports import JournalReader
     from fhir_bridge.store.journal_socket import JournalClient, JournalServer
     from fhir_bridge.store.journal_sqlite import SqliteJournal
@@ -73,6 +74,12 @@ class SqliteStores:
         from fhir_bridge.store.outbox import SqliteOutbox
 
         return SqliteOutbox(self._settings.state_file)
+
+    def pauses(self) -> Pauses:
+        """Which feeds are paused."""
+        from fhir_bridge.feeds.pauses import FilePauses
+
+        return FilePauses(self._settings.var)
 
     def digests(self) -> dict[str, str]:
         """Hex digest of each folded table."""
@@ -142,6 +149,12 @@ class PostgresStores:
         from fhir_bridge.store.postgres.outbox import PostgresOutbox
 
         return PostgresOutbox(self._url)
+
+    def pauses(self) -> Pauses:
+        """Which feeds are paused, at every node."""
+        from fhir_bridge.store.postgres.pauses import PostgresPauses
+
+        return PostgresPauses(self._url)
 
     def digests(self) -> dict[str, str]:
         """Hex digest of each folded table."""

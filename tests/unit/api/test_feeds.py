@@ -28,7 +28,8 @@ class Control:
     def paused(self, feed: str) -> bool:
         return self.gates.get(feed) is Gate.PAUSED
 
-    def pause(self, feed: str) -> None:
+    def pause(self, feed: str, reason: str = "") -> None:
+        self.reason = reason
         self.gates[feed] = Gate.PAUSED if self.follows else Gate.DRAINING
 
     def resume(self, feed: str) -> None:
@@ -51,8 +52,9 @@ def post(world, control):
     return send
 
 
-def test_a_feed_is_paused_and_opened_and_the_trail_says_by_whom(world, post):
-    assert post("/api/feeds/lgh/pause").json["state"] == "paused"
+def test_a_feed_is_paused_and_opened_and_the_trail_says_by_whom(world, post, control):
+    assert post("/api/feeds/lgh/pause", json={"reason": "A new interface engine"}).json["state"] == "paused"
+    assert control.reason == "A new interface engine"
     assert post("/api/feeds/lgh/resume").json["state"] == "open"
     written = [(line.role, line.action, line.note, line.route) for _, line in world.audit.events(limit=2)]
     assert written == [
