@@ -230,13 +230,14 @@ def put(state: SqliteState, resource: dict[str, Any], owner: str | None, *, cloc
     doc = merge.new_doc(resource["resourceType"], resource["id"], f"{resource['resourceType']}|{resource['id']}")
     stamp = Stamp(clock, 1)
     merge.assert_resource(doc, Assertion(resource, doc["key"]), "ehr", stamp)
-    if owner and resource["resourceType"] in merge.OWNED_BY_PATIENT:
+    owned = resource["resourceType"] not in {*merge.DIRECTORY, "Patient"}
+    if owner and owned:
         merge.write_owner(doc, owner, "ehr", stamp)
     for kind, members in sets.items():
         merge.write_set(doc, kind, members, "ehr", stamp)
     for fact in {"Encounter": ("admitted",), "Appointment": ("booked",)}.get(resource["resourceType"], ()):
         merge.add_fact(doc, "ehr", fact, stamp, None)
-    state.put_part(doc, owner, clock + 90 * 24 * HOUR if resource["resourceType"] in merge.OWNED_BY_PATIENT else None)
+    state.put_part(doc, owner, clock + 90 * 24 * HOUR if owned else None)
     state.put_identifiers(
         resource["id"], resource["resourceType"], [(i["system"], i["value"]) for i in resource.get("identifier", ())]
     )
