@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fhir_bridge.pipeline.context import SCOPES
-from fhir_bridge.record import merge
+from fhir_bridge.record import merge, replaced
 
 if TYPE_CHECKING:
     from fhir_bridge.pipeline.context import InForce
@@ -31,9 +31,10 @@ def affected(frame: Frame, force: InForce) -> dict[str, dict[str, Doc]]:
                 whole.add(root)
             _add_patient(frame, root, found.setdefault(root, {}))
         elif doc["type"] in SCOPES:
+            doc = standing(frame, doc)
             patient = merge.owner(doc, frame.precedence)
             if patient:
-                found.setdefault(root_of(frame, patient), {})[part_id] = doc
+                found.setdefault(root_of(frame, patient), {})[doc["id"]] = doc
                 if doc["type"] == "Appointment" and "appointments" in force.wanted("Encounter"):
                     booked.add(root_of(frame, patient))
     for root in booked - whole:
@@ -48,17 +49,27 @@ def affected(frame: Frame, force: InForce) -> dict[str, dict[str, Doc]]:
 def _add_live(frame: Frame, root: str, kinds: tuple[str, ...], scopes: dict[str, Doc]) -> None:
     """Add what rules still look at of a patient, and what has an open task however old it is."""
     state, docs = frame.state, frame.touched.docs
-    for doc in state.live_parts(state.members(root), kinds, frame.now):
-        scopes.setdefault(doc["id"], docs.get(doc["id"], doc))
-    for part_id in state.open_scopes(root):
-        owing = docs.get(part_id) or state.part(part_id)
-        if owing is not None and owing["type"] in kinds:
-            scopes.setdefault(part_id, owing)
+    live = [docs.get(doc["id"], doc) for doc in state.live_parts(state.members(root), kinds, frame.now)]
+    owing = [docs.get(part_id) or state.part(part_id) for part_id in state.open_scopes(root)]
+    for doc in [*live, *(doc for doc in owing if doc is not None and doc["type"] in kinds)]:
+        one = standing(frame, doc)
+        scopes.setdefault(one["id"], one)
 
 
 def _add_patient(frame: Frame, root: str, scopes: dict[str, Doc]) -> None:
     """Add the survivor's own scope; a merge may name a record before it is sent."""
     scopes[root] = frame.touched.docs.get(root) or frame.state.part(root) or merge.new_doc("Patient", root, "")
+
+
+def standing(frame: Frame, doc: Doc) -> Doc:
+    """The visit that stands for this one, with all that it replaces; itself as a rule."""
+    if not (doc.get("into") or doc.get("merged")):
+        return doc
+
+    def load(part_id: str) -> Doc | None:
+        return frame.touched.docs.get(part_id) or frame.state.part(part_id)
+
+    return replaced.whole(replaced.standing(doc, load), load)
 
 
 def root_of(frame: Frame, patient_id: str) -> str:

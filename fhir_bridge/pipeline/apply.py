@@ -135,8 +135,9 @@ class Fold:
         return self.sets.current
 
     def _hl7v2(self, entry: Entry, frame: Frame) -> Ended:
-        translation = self._ahead.pop(entry.seq, None)
-        return self._assert(entry, frame, translation or translate.hl7v2(entry, self._sets))
+        translation = self._ahead.pop(entry.seq, None) or translate.hl7v2(entry, self._sets)
+        echo = _own_document(translation)
+        return deliveries.echo(frame, *echo) if echo else self._assert(entry, frame, translation)
 
     def _assert(self, entry: Entry, frame: Frame, translation: Translation) -> Ended:
         """Steps 3 and 4 for what an entry asserts."""
@@ -243,9 +244,19 @@ def _check_version(if_match: str | None, known: Doc | None) -> None:
         raise Refused(412, "stale-version", "The resource has changed: read it again", "If-Match")
 
 
+def _own_document(translation: Translation) -> tuple[str, str] | None:
+    """The delivery that an MDM is the echo of, and the document that it tells of (FOLD 20)."""
+    if translation.trigger.startswith("MDM^"):
+        for assertion in translation.assertions:
+            delivery = _own_delivery(assertion.resource) if assertion.action != "mention" else None
+            if delivery:
+                return delivery, f"DocumentReference/{assertion.resource['id']}"
+    return None
+
+
 def _own_delivery(resource: Mapping[str, Any]) -> str | None:
     """The delivery that a resource is the echo of: it bears our own identifier (FOLD 20)."""
-    for identifier in resource.get("identifier", ()):
+    for identifier in (*resource.get("identifier", ()), resource.get("masterIdentifier", {})):
         if identifier.get("system") == commands.DELIVERY_SYSTEM:
             return str(identifier.get("value"))
     return None

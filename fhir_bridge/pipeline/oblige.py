@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from fhir_bridge.pipeline.affected import affected, root_of
+from fhir_bridge.pipeline.affected import affected, root_of, standing
 from fhir_bridge.pipeline.context import InForce, context_of, person_of
 from fhir_bridge.pipeline.evidence import evidence
 from fhir_bridge.pipeline.state import TaskRow
@@ -35,9 +35,10 @@ def judge_again(frame: Frame, part_id: str, force: InForce) -> None:
     """Judge one scope again: a timer says that a rule's time has come, or a person has completed one of its tasks."""
     doc = frame.state.part(part_id)
     if doc is not None:
+        doc = standing(frame, doc)
         patient = doc["id"] if doc["type"] == "Patient" else merge.owner(doc, frame.precedence)
         if patient:
-            _Reconciler(frame, force).run(root_of(frame, patient), {part_id: doc})
+            _Reconciler(frame, force).run(root_of(frame, patient), {doc["id"]: doc})
 
 
 class _Reconciler:
@@ -52,9 +53,10 @@ class _Reconciler:
         if person is None:
             return
         ids = set(scopes) | (set(person.members) if root in scopes else set())
+        numbers = {number: doc["id"] for doc in scopes.values() for number in doc.get("merged", ())}
         by_scope: dict[str, list[TaskRow]] = {}
-        for row in self.frame.state.tasks_of(sorted(ids)):
-            key = root if row.scope_type == "Patient" else row.scope_id
+        for row in self.frame.state.tasks_of(sorted(ids | set(numbers))):
+            key = root if row.scope_type == "Patient" else numbers.get(row.scope_id, row.scope_id)
             by_scope.setdefault(key, []).append(row)
         for part_id in sorted(scopes):
             self._scope(person, scopes[part_id], by_scope.get(part_id, []))

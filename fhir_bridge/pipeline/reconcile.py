@@ -24,6 +24,14 @@ HORIZON, ENDED_HORIZON = 90 * DAY, 14 * DAY
 the second; at one with an open task always."""
 
 
+_PLANNED = "extension|http://hl7.org/fhir/5.0/StructureDefinition/extension-Encounter"
+WITHDRAWS = {
+    "discharge-pending-cancelled": f"{_PLANNED}.plannedEndDate",
+    "admission-pending-cancelled": f"{_PLANNED}.plannedStartDate",
+}
+"""A date that was expected falls with what was to happen then, unless the same message names another one."""
+
+
 @dataclass(slots=True)
 class Touched:
     """What an entry changed: the parts in hand, and the registers whose value is another one now."""
@@ -135,8 +143,11 @@ def _fold_life(frame: Frame, doc: Doc, assertion: Assertion) -> None:
 def _fold_facts(frame: Frame, translation: Translation) -> None:
     for fact in translation.facts:
         doc = frame.touched.docs.get(fact.subject)
-        if doc is not None:
-            _add_fact(frame, doc, fact.name, translation.occurred)
+        if doc is None:
+            continue
+        _add_fact(frame, doc, fact.name, translation.occurred)
+        if fact.name in WITHDRAWS:
+            frame.touched.note(doc["id"], merge.withdraw(doc, WITHDRAWS[fact.name], frame.source, frame.stamp))
 
 
 def _add_fact(frame: Frame, doc: Doc, name: str, occurred: str | None) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
+from fhir_bridge.record import merge
 from fhir_bridge.record.assertion import Assertion, Translation
 from fhir_bridge.record.clocks import SECOND
 
@@ -178,8 +179,11 @@ def _patient_of(resource: Mapping[str, Any]) -> str | None:
     return None
 
 
-def patient_or_poison(translation: Translation) -> str:
-    """The primary patient of a translation."""
-    if not translation.patients:
+def patient_or_poison(translation: Translation) -> str | None:
+    """The primary patient of a translation; None where all of it is the directory's."""
+    if translation.patients:
+        return translation.patients[0]
+    kinds = {assertion.resource["resourceType"] for assertion in translation.assertions}
+    if not kinds or not kinds <= merge.DIRECTORY:
         raise Poison("no-patient", "PID-3")
-    return translation.patients[0]
+    return None

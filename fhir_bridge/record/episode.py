@@ -61,7 +61,6 @@ ENDED_BY: dict[str, frozenset[str]] = {
     "registered": frozenset({"visit-cancelled"}),
     "discharged": frozenset({"discharge-cancelled"}),
     "leave-begun": frozenset({"leave-ended", "leave-cancelled"}),
-    "transferred": frozenset({"transfer-cancelled"}),
     "admission-pending": frozenset({"admission-pending-cancelled"}),
     "transfer-pending": frozenset({"transfer-pending-cancelled"}),
     "discharge-pending": frozenset({"discharge-pending-cancelled"}),
@@ -79,8 +78,9 @@ ENDED_BY: dict[str, frozenset[str]] = {
 }
 """What ends a fact that stood; a fact that is not here stands once it was stated."""
 
-TAKES_BACK = {"leave-return-cancelled": "leave-ended"}
+TAKES_BACK = {"leave-return-cancelled": "leave-ended", "transfer-cancelled": "transferred"}
 """A cancellation that makes the newest such fact before it as if it had not been stated."""
+_TAKEN_BACK = frozenset({"leave", "transfer"})
 
 KEPT = 8
 """A run of equal facts keeps its first and last of these, so that a storm of repeats does not grow the record (I11)."""
@@ -149,7 +149,7 @@ def axis(facts: Facts, name: str, precedence: tuple[str, ...] = ()) -> list[list
     for source in leading(facts, precedence):
         if name in facts[source]:
             rows = facts[source][name]
-            return _standing(rows) if name == "leave" else rows
+            return _standing(rows) if name in _TAKEN_BACK else rows
     return []
 
 

@@ -144,6 +144,11 @@ def replace_resource(doc: Doc, assertion: Assertion, source: str, stamp: Stamp) 
     return changed
 
 
+def withdraw(doc: Doc, register: str, source: str, stamp: Stamp) -> set[str]:
+    """Leave a clocked tombstone in a register that another statement makes void."""
+    return _delete(doc, register, source, stamp)
+
+
 def _delete(doc: Doc, element: str, source: str, stamp: Stamp) -> set[str]:
     """Leave a clocked tombstone in each register of an element (FOLD 4)."""
     name = _register_name(element)

@@ -84,7 +84,8 @@ def whole(doc: Doc, load: Load) -> Doc:
     if not doc.get("merged"):
         return doc
     first, *others = members(doc, load)
-    out: Doc = {**first, "els": dict(first["els"]), "ids": dict(first["ids"])}
+    numbers = [other["id"] for other in others]
+    out: Doc = {**first, "merged": numbers, "els": dict(first["els"]), "ids": dict(first["ids"])}
     out["sets"], out["deltas"] = dict(first.get("sets", {})), dict(first.get("deltas", {}))
     facts: dict[str, dict[str, list[list[Any]]]] = {s: dict(axes) for s, axes in first["facts"].items()}
     for other in others:

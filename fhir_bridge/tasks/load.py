@@ -62,7 +62,10 @@ VARIABLES: dict[str, str | None] = {
 """What every scope may look at, and its type; a scope's own resource comes on top."""
 
 _AXES_OF = {
-    "Encounter": ("visit", "discharge", "leave", "transfer", "class"),
+    "Encounter": (
+        *("visit", "discharge", "leave", "transfer", "class"),
+        *("pending-admission", "pending-transfer", "pending-discharge"),
+    ),
     "Appointment": ("booking",),
     "Communication": ("reception",),
     "Patient": ("life",),
