@@ -17,7 +17,7 @@ from fhir_bridge.mapping.trace import Tracer
 from fhir_bridge.record.assertion import Fact, Link, Translation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import tzinfo
     from types import CodeType
     from uuid import UUID
@@ -65,6 +65,7 @@ class Machine:
         self._triggers = triggers
         self._component = delimiters.component
         self._envelope = context.envelope
+        self._own_system = _system(context, authorities, "")
         self.scope = Scope(
             delimiters, context.namespace, context.zone, partial(_system, context, authorities), authorities
         )
@@ -86,18 +87,7 @@ class Machine:
 
     def run(self, message: Message) -> Translation:
         """What a message asserts; `scope.trouble` has what could not be read. Raises NotMapped, Untranslatable."""
-        scope = self.scope
-        scope.made.clear()
-        scope.links.clear()
-        scope.trouble.clear()
-        scope.decode = message.unescape
-        segments: dict[str, list[Segment]] = {}
-        for segment in message.segments:
-            name = segment.name
-            if name in segments:
-                segments[name].append(segment)
-            else:
-                segments[name] = [segment]
+        scope, segments = self.scope, self._begin(message)
         code, event = self._event(segments)
         trigger = f"{code}^{event}"
         spec = self._triggers.get(trigger)
@@ -124,6 +114,29 @@ class Machine:
             complete=frozenset(spec.complete),
             warnings=self._warnings(),
         )
+
+    def _begin(self, message: Message) -> dict[str, list[Segment]]:
+        scope = self.scope
+        scope.made.clear()
+        scope.links.clear()
+        scope.trouble.clear()
+        scope.decode = message.unescape
+        segments: dict[str, list[Segment]] = {}
+        for segment in message.segments:
+            name = segment.name
+            if name in segments:
+                segments[name].append(segment)
+            else:
+                segments[name] = [segment]
+        return segments
+
+    def alone(self, message: Message, function: str, source: Segment | str, given: Sequence[Draft]) -> Any:
+        """What one map makes of a segment of a message, or of a text; `scope.made` has the resources made beside."""
+        segments, names = self._begin(message), self._functions
+        names["EVENT"] = self._event(segments)[1]
+        if isinstance(source, str):
+            return names[function]({}, source, self._component, self._own_system)
+        return names[function]({}, [], names["padded"](source.fields), segments, *given)
 
     def _event(self, segments: Mapping[str, list[Segment]]) -> tuple[str, str]:
         """MSH-9.1 and 9.2; EVN-1 where a sender leaves the event out of MSH-9. MSH-9.3 is often wrong: not asked."""

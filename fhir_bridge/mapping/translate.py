@@ -24,13 +24,15 @@ from fhir_bridge.mapping.emptied import Emptied
 from fhir_bridge.mapping.errors import CheckFailed, Problem
 from fhir_bridge.mapping.load import read_roots, tables
 from fhir_bridge.mapping.machine import Machine, TranslateContext
+from fhir_bridge.mapping.nodes import python_name
 from fhir_bridge.mapping.overlay import concerned, overlaid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import CodeType
 
-    from fhir_bridge.mapping.definitions import FhirDefinitions, Hl7Definitions, Message
+    from fhir_bridge.mapping.definitions import FhirDefinitions, Hl7Definitions, Message, Segment
+    from fhir_bridge.mapping.drafts import Draft
     from fhir_bridge.mapping.trace import Trace
     from fhir_bridge.record.assertion import Translation
 
@@ -79,6 +81,29 @@ class MappingSet:
         filled = Emptied(message, self._program.empty) if self._program.empty else message
         machine.tracer.begin(message, filled)
         return machine.tracer.trace(machine.run(filled))
+
+    def reads_segment(self, name: str) -> bool:
+        """Whether a map reads a segment, and no data type. Raises KeyError."""
+        return (
+            re.search(rf"^def {python_name(name)}\(o, d, f, g", self._program.plain.source[name], re.MULTILINE)
+            is not None
+        )
+
+    def alone(
+        self,
+        message: Message,
+        context: TranslateContext,
+        name: str,
+        source: Segment | str,
+        given: Mapping[str, Draft],
+    ) -> tuple[Any, list[Draft]]:
+        """What one map makes of a segment or a text, and the resources made beside; for examples. Raises KeyError."""
+        machine = self._machine(message, context, traced=False)
+        wanted = re.search(rf"^def {python_name(name)}\((.*)\):", self._program.plain.source[name], re.MULTILINE)
+        asked = re.findall(r"\ba_(\w+)", wanted[1]) if wanted else []
+        by_name = {python_name(key): draft for key, draft in given.items()}
+        made = machine.alone(message, python_name(name), source, [by_name[key] for key in asked])
+        return made, list(machine.scope.made)
 
     def _machine(self, message: Message, context: TranslateContext, *, traced: bool) -> Machine:
         local: dict[Any, Any] = self._local.__dict__
