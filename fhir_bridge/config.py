@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +138,7 @@ class Settings:
     report: tuple[Setting, ...]
     auth: Auth | None = None
     certificates: tuple[Certificate, ...] = ()
+    refused_documents: tuple[str, ...] = ()
 
     @property
     def journal_file(self) -> Path:
@@ -283,7 +284,11 @@ def _settings(loaded: dict[str, Any], sources: Mapping[str, str], file: Path | N
         return base / value if sources.get(path) == FILE else Path(value)
 
     zone, site = loaded["facility"]["zone"], loaded["mapping"]["site"] or ""
-    feeds = {name: _feed(name, table, zone, site) for name, table in loaded["feeds"].items()}
+    refused = tuple(loaded["privacy"]["refused_documents"])
+    feeds = {
+        name: replace(_feed(name, table, zone, site), refused_documents=refused)
+        for name, table in loaded["feeds"].items()
+    }
     return Settings(
         var=place("var", loaded["var"]) or Path("var"),
         http=_http(loaded["http"], place),
@@ -312,6 +317,7 @@ def _settings(loaded: dict[str, Any], sources: Mapping[str, str], file: Path | N
             Certificate(name, table["subject"], table["role"], table["feed"], tuple(table["scopes"]))
             for name, table in loaded["certificates"].items()
         ),
+        refused_documents=refused,
         report=tuple(
             Setting(path, _shown(path, value), sources.get(path, DEFAULT)) for path, value in sorted(_walk(loaded))
         ),

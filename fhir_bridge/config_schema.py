@@ -160,6 +160,12 @@ class AuthSchema(_Table):
             raise ValidationError('expected at least one role, like "PatientRelations" = "pra"', "roles")
 
 
+class PrivacySchema(_Table):
+    """[privacy]: `refused_documents` are kinds of notes that are never kept (TXA-2, OBX-3, FHIR label or category)."""
+
+    refused_documents = _Names(load_default=lambda: ["PSYTHPN"])
+
+
 class MappingSchema(_Table):
     """[mapping]: a folder of mapping tables in place of the packaged ones, and the overlay of feeds that name none."""
 
@@ -261,6 +267,7 @@ class SettingsSchema(_Table):
     facility = fields.Nested(FacilitySchema, load_default=lambda: FacilitySchema().load({}))
     database = fields.Nested(DatabaseSchema, load_default=lambda: DatabaseSchema().load({}))
     auth = fields.Nested(AuthSchema, load_default=lambda: AuthSchema().load({}))
+    privacy = fields.Nested(PrivacySchema, load_default=lambda: PrivacySchema().load({}))
     mapping = fields.Nested(MappingSchema, load_default=lambda: MappingSchema().load({}))
     feeds = fields.Dict(keys=fields.String(validate=_name), values=fields.Nested(FeedSchema), load_default=dict)
     destinations = fields.Dict(

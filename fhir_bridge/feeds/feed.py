@@ -42,8 +42,9 @@ class Feed:
     the assigning authority of identifiers that name none, `site` its mapping overlay; `max_size` is in bytes, times in
     seconds. A feed that has brought nothing for `silent_after` is reported, None for a feed that may be silent.
     `idle_timeout` is for a connection without a message, `read_timeout` for a message that has begun. `types`,
-    `facilities` and `authorities` are all that it may send, see allowed.py. `source` is the system behind it: what two
-    feeds of one source say is ordered by time, between sources the site's precedence decides (FOLD 3).
+    `facilities` and `authorities` are all that it may send, `refused_documents` what nobody may, see allowed.py.
+    `source` is the system behind it: what two feeds of one source say is ordered by time, between sources the site's
+    precedence decides (FOLD 3).
     """
 
     name: str
@@ -62,6 +63,7 @@ class Feed:
     types: tuple[str, ...] = ()
     facilities: tuple[str, ...] = ()
     authorities: tuple[str, ...] = ()
+    refused_documents: tuple[str, ...] = ()
     site: str = ""
 
 

@@ -6,17 +6,23 @@ What is not valid R4 is kept as a refused entry, so that the EHR's people can lo
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from apiflask import APIBlueprint
 from flask import request
 
+from fhir_bridge.feeds.allowed import TYPE, WITHHELD, BarredResource, barred_resource
 from fhir_bridge.gateway.answers import FHIR, JSON, answer, etag
 from fhir_bridge.gateway.faults import ISSUE_TYPES, Fault, Place, information, unavailable
-from fhir_bridge.gateway.rights import caller, ports
+from fhir_bridge.gateway.ports import FeedLists, PatientSearch
+from fhir_bridge.gateway.rights import caller, ports, route
 from fhir_bridge.gateway.submit import Pending, outcome_url, settle, submit
+from fhir_bridge.pipeline.apply import SENDERS_ID
 from fhir_bridge.pipeline.ports import Kind
+from fhir_bridge.pipeline.receive import remains
+from fhir_bridge.privacy import Action, Decision, event
 
 if TYPE_CHECKING:
     from flask import Response
@@ -28,7 +34,6 @@ FEED = "fhir"
 TAKEN = ("Patient", "Appointment", "Communication")
 INVALID = "invalid-resource"
 NOT_JSON = "not-json"
-NOT_ALLOWED = "type-not-allowed"
 _ACCEPTED = frozenset({FHIR, JSON})
 _LONGEST_ID = 64
 
@@ -64,10 +69,12 @@ def _push(method: str, resource_type: str, resource_id: str | None) -> Response:
         raise unavailable("feed-paused", "This feed is paused; send it again.")
     raw = _raw()
     ports().feeds.heard(_feed())
-    if resource_type not in ports().settings.feed_types.get(_feed(), (resource_type,)):
-        place = Place(resource_type, "not-supported", "This feed does not take this type.")
-        raise _refused(raw, resource_type, 422, NOT_ALLOWED, (place,))
+    lists = ports().settings.feeds.get(_feed(), FeedLists())
+    if lists.types and resource_type not in lists.types:
+        raise _barred(raw, resource_type, BarredResource(TYPE, resource_type))
     resource = _checked(raw, resource_type, resource_id)
+    if (bar := barred_resource(lists, resource, partial(_systems_of, lists.source))) is not None:
+        raise _barred(raw, resource_type, bar)
     body = {
         "method": method,
         "type": resource_type,
@@ -130,6 +137,29 @@ def _misplaced(resource: dict[str, Any], resource_type: str, resource_id: str | 
 def _refused(raw: bytes, resource_type: str, status: int, code: str, places: tuple[Place, ...]) -> Fault:
     seq = submit(Kind.FHIR, _feed(), resource_type, raw, "", refused=code)
     return Fault(status, code, "The resource was refused.", places=places, instance=outcome_url(seq))
+
+
+def _barred(raw: bytes, resource_type: str, bar: BarredResource) -> Fault:
+    """What this feed may not send is refused, kept (but for notes that must not be), and stands in the audit trail."""
+    denied = Decision(allowed=False, reason=bar.code)
+    ports().audit.write([event(caller(), Action.FHIR_WRITE, "", denied, route=route(), at=ports().clock())])
+    kept = remains(raw, len(raw), resource_type) if bar.code == WITHHELD else raw
+    place = Place(bar.element, "forbidden", "This feed may not send this.")
+    return _refused(kept, resource_type, 403, bar.code, (place,))
+
+
+def _systems_of(source: str, sent_id: str) -> list[str]:
+    """The systems of the identifiers of a patient known by this id, ours or the sender's; none for an unknown one."""
+    if not sent_id:
+        return []
+    queries = ports().queries
+    found = [row["id"] for row in queries.search_patients(_by_sent_id(source, sent_id), None, 1)]
+    docs = [row["doc"] for row in queries.patients([sent_id, *found]).values() if row["doc"]]
+    return [key.split("|", 1)[0] for doc in docs for key in doc["ids"]]
+
+
+def _by_sent_id(source: str, sent_id: str) -> PatientSearch:
+    return PatientSearch(identifier=(f"{SENDERS_ID}{source}", sent_id), tests=True)
 
 
 def _feed() -> str:

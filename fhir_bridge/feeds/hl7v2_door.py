@@ -28,7 +28,7 @@ from adapters.hl7v2.errors import (
     Location,
 )
 from adapters.hl7v2.mllp import FaultKind
-from fhir_bridge.feeds.allowed import barred
+from fhir_bridge.feeds.allowed import WITHHELD, Barred, barred
 from fhir_bridge.feeds.feed import AckMode, Feed
 from fhir_bridge.feeds.sequence import SequenceWatch
 from fhir_bridge.pipeline import receive
@@ -68,6 +68,10 @@ _SHORTEST = 8
 _log = structlog.get_logger(__name__)
 
 
+def _nobody(_code: str) -> None:
+    """Who is told where nobody wants to know."""
+
+
 class Admission(NamedTuple):
     """What the door made of some bytes: the draft to store, and what to answer once that is done."""
 
@@ -78,10 +82,11 @@ class Admission(NamedTuple):
 
 
 class Hl7v2Door:
-    """The door of one feed. `clock` gives the time of arrival."""
+    """The door of one feed. `clock` gives the time of arrival; `told` hears the code of what the feed may not send."""
 
-    def __init__(self, feed: Feed, clock: Callable[[], Instant]) -> None:
+    def __init__(self, feed: Feed, clock: Callable[[], Instant], told: Callable[[str], None] = _nobody) -> None:
         self.feed = feed
+        self._told = told
         self.sequence = SequenceWatch()
         self._clock = clock
         self._zone = ZoneInfo(feed.zone)
@@ -98,8 +103,8 @@ class Hl7v2Door:
             return self._refuse(raw, code, AckError.of(error), received_at)
         if raw.find(b"MSH", _SHORTEST) > 0 and _SECOND.search(raw, _SHORTEST):
             return self._refuse(raw, SECOND_MESSAGE, _TWO, received_at)
-        if (bar := barred(self.feed, header)) is not None:
-            return self._refuse(raw, bar.code, bar.error, received_at)
+        if (bar := barred(self.feed, header, raw)) is not None:
+            return self._bar(raw, header, bar, received_at)
         if header.sequence and (gap := self.sequence.note(header)):
             _log.warning("hl7v2.sequence_gap", feed=self.feed.name, expected=gap.expected, found=gap.found)
         return Admission(header, receive.accepted(raw, header, feed=self.feed.name, received_at=received_at))
@@ -166,6 +171,13 @@ class Hl7v2Door:
 
     def _not_now(self, header: er7.Header, at: Instant, error: AckError) -> bytes | None:
         return self._ack(header, Verdict.ERROR, (error,), f"FBE{at}", at)
+
+    def _bar(self, raw: bytes, header: er7.Header, bar: Barred, received_at: Instant) -> Admission:
+        self._told(bar.code)
+        if bar.code != WITHHELD:
+            return self._refuse(raw, bar.code, bar.error, received_at)
+        draft = receive.not_kept(raw, header, feed=self.feed.name, received_at=received_at, code=bar.code)
+        return Admission(header, draft, Verdict.REJECTED, (bar.error,))
 
     def _refuse(self, raw: bytes, code: str, error: AckError, received_at: Instant) -> Admission:
         header = er7.salvage(raw)

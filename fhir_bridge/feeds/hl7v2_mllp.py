@@ -69,10 +69,15 @@ class _Pending:
 
 
 class MllpFeed:
-    """The callbacks of one feed's listener."""
+    """The callbacks of one feed's listener. `told` hears the code of what the feed may not send."""
 
     def __init__(
-        self, feed: Feed, journal: LoopJournal, clock: Callable[[], Instant], outcomes: OutcomeWatch | None = None
+        self,
+        feed: Feed,
+        journal: LoopJournal,
+        clock: Callable[[], Instant],
+        outcomes: OutcomeWatch | None = None,
+        told: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.feed = feed
         self.troubled = 0
@@ -81,7 +86,7 @@ class MllpFeed:
         """Messages that storage did not take before the deadline."""
         self.heard_at: Instant = 0
         """When the last message came, 0 before the first."""
-        self.door = Hl7v2Door(feed, clock)
+        self.door = Hl7v2Door(feed, clock, told)
         self._journal = journal
         self._outcomes = outcomes
         self._loop = asyncio.get_running_loop()

@@ -5,6 +5,7 @@ What hl7v2_mllp.py and mllp_gate.py are for feeds that listen. Doors are made wh
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fhir_bridge.feeds.hl7v2_door import Hl7v2Door
@@ -23,7 +24,10 @@ _SECOND = 1_000_000
 
 
 class HttpFeeds:
-    """The door of `POST /hl7v2` for each feed. `custom` gives a feed's settings, `outcome` how an entry ended."""
+    """The door of `POST /hl7v2` for each feed. `custom` gives a feed's settings, `outcome` how an entry ended.
+
+    `told` hears feed and code of what a feed may not send.
+    """
 
     def __init__(
         self,
@@ -32,12 +36,14 @@ class HttpFeeds:
         desk: Desk,
         clock: Callable[[], Instant],
         outcome: Callable[[int], Mapping[str, Any] | None],
+        told: Callable[[str, str], None] = lambda _feed, _code: None,
     ) -> None:
         self._custom = custom
         self._journal = journal
         self._desk = desk
         self._clock = clock
         self._outcome = outcome
+        self._told = told
         self._began = clock()
         self._doors: dict[str, Hl7v2Door] = {}
         self._heard: dict[str, Instant] = {}
@@ -46,7 +52,7 @@ class HttpFeeds:
         """Status and acknowledgement; 503 while the feed is paused."""
         door = self._doors.get(feed)
         if door is None:
-            door = self._doors.setdefault(feed, Hl7v2Door(self._custom(feed), self._clock))
+            door = self._doors.setdefault(feed, Hl7v2Door(self._custom(feed), self._clock, partial(self._told, feed)))
         if feed in self._desk.paused():
             return 503, door.paused(raw) or b""
         self.heard(feed)

@@ -39,10 +39,11 @@ class MllpGate:
         journal: LoopJournal,
         clock: Callable[[], Instant],
         outcomes: OutcomeWatch | None = None,
+        told: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._address = address
         self._clock = clock
-        self._feed = MllpFeed(address.feed, journal, clock, outcomes)
+        self._feed = MllpFeed(address.feed, journal, clock, outcomes, told)
         self._counts = Counts()
         self._listener: Listener | None = None
         self._moving: asyncio.Task[None] | None = None

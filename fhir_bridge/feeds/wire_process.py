@@ -19,16 +19,19 @@ from fhir_bridge.feeds.hl7v2_mllp import LoopJournal
 from fhir_bridge.feeds.mllp_gate import MllpGate
 from fhir_bridge.feeds.outcome_watch import OutcomeWatch
 from fhir_bridge.gateway.feed_state import WireState
+from fhir_bridge.gateway.refusals import Refusals, barred_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fhir_bridge.feeds.feed import MllpAddress
     from fhir_bridge.feeds.outcome_watch import Outcomes
+    from fhir_bridge.gateway.ports import Audit
     from fhir_bridge.pipeline.ports import Instant
 
 DRAIN_SECONDS = 5.0
 FOLLOW_SECONDS = 0.5
+ROUTE = "(mllp)"
 
 _log = structlog.get_logger(__name__)
 
@@ -74,15 +77,16 @@ def run_wire(
     ready: Callable[[str], None],
     outcomes: Outcomes | None = None,
     desk: Desk | None = None,
+    audit: Audit | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then answer what was accepted and close the journal.
 
     `ready` is told the bound addresses (``name=host:port`` with spaces between). `outcomes` tells how entries ended,
-    for feeds that answer on-applied. Raises CannotListen or TlsUnusable.
+    for feeds that answer on-applied; `audit` gets what feeds sent and may not. Raises CannotListen or TlsUnusable.
     """
     _allow_many_connections()
     try:
-        uvloop.run(_serve(journal, server, addresses, clock, ready, outcomes, desk))
+        uvloop.run(_serve(journal, server, addresses, clock, ready, outcomes, desk, audit))
     finally:
         journal.close()
 
@@ -95,6 +99,7 @@ async def _serve(
     ready: Callable[[str], None],
     outcomes: Outcomes | None,
     desk: Desk | None,
+    audit: Audit | None,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -102,7 +107,17 @@ async def _serve(
         loop.add_signal_handler(number, stop.set)
     await server.start()
     watch = OutcomeWatch(outcomes) if outcomes is not None else None
-    gates = {address.feed.name: MllpGate(address, journal, clock, watch) for address in addresses}
+    refusals = Refusals(audit) if audit is not None else None
+
+    def gate(address: MllpAddress) -> MllpGate:
+        def told(code: str) -> None:
+            if refusals is not None:
+                refusals.note(barred_event(address.feed.name, code, route=ROUTE, at=clock()))
+
+        return MllpGate(address, journal, clock, watch, told)
+
+    gates = {address.feed.name: gate(address) for address in addresses}
+    auditing = asyncio.create_task(refusals.write()) if refusals is not None else None
     following: asyncio.Task[None] | None = None
     try:
         paused = desk.paused() if desk is not None else {}
@@ -119,6 +134,8 @@ async def _serve(
             following.cancel()
         await asyncio.gather(*(gate.stop(DRAIN_SECONDS) for gate in gates.values()))
         await server.close()
+        if auditing is not None:
+            auditing.cancel()
 
 
 async def _follow(desk: Desk, gates: Mapping[str, MllpGate], clock: Callable[[], Instant]) -> None:

@@ -215,6 +215,17 @@ class FhirIssue(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class FeedLists:
+    """What a feed may send by FHIR, see feeds/allowed.py; empty lists allow all. `source` is the system behind it."""
+
+    types: tuple[str, ...] = ()
+    facilities: tuple[str, ...] = ()
+    authorities: tuple[str, ...] = ()
+    refused_documents: tuple[str, ...] = ()
+    source: str = "ehr"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The part of the settings that callers may see and the gateway heeds."""
 
@@ -224,8 +235,8 @@ class Settings:
     stalled_after_seconds: float = 30.0
     largest_message: int = 16 << 20
     precedence: tuple[str, ...] = ()
-    feed_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Message and resource types that a feed may send; feeds that are not here may send all."""
+    feeds: Mapping[str, FeedLists] = field(default_factory=dict)
+    """What feeds may send; those that are not here may send all."""
 
 
 @dataclass(frozen=True, slots=True)

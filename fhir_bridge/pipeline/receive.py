@@ -91,18 +91,25 @@ def refused(raw: bytes, header: Peeked, *, feed: str, received_at: Instant, code
 
 
 def too_large(start: bytes, length: int, header: Peeked, *, feed: str, received_at: Instant) -> Draft:
-    """The draft of a message beyond the limit: of its bytes only the MSH line, length and hash are kept (FOLD 24).
+    """The draft of a message beyond the limit. `start` is as much of it as was read, `length` the bytes in all."""
+    return refused(remains(start, length), header, feed=feed, received_at=received_at, code=TOO_LARGE)
 
-    `start` is as much of it as was read, `length` the bytes that were seen in all.
-    """
+
+def not_kept(raw: bytes, header: Peeked, *, feed: str, received_at: Instant, code: str) -> Draft:
+    """The draft of a message whose bytes must not be kept: refused, and known only by what remains of it."""
+    return refused(remains(raw, len(raw)), header, feed=feed, received_at=received_at, code=code)
+
+
+def remains(start: bytes, length: int, header: str | None = None) -> bytes:
+    """What is kept of bytes that are not (FOLD 24): the first line unless `header` is given, length and hash."""
     first_line = start[:_HEADER_KEPT].replace(b"\n", b"\r").split(b"\r", 1)[0]
     kept = {
-        "header": first_line.decode("latin-1"),
+        "header": first_line.decode("latin-1") if header is None else header,
         "length": length,
         "hash": blake2b(start, digest_size=16).hexdigest(),
         "hashed": len(start),
     }
-    return refused(orjson.dumps(kept), header, feed=feed, received_at=received_at, code=TOO_LARGE)
+    return orjson.dumps(kept)
 
 
 def _type(header: Peeked) -> str:

@@ -1,24 +1,22 @@
 """The process `front`: HTTP over TLS, before the web process, for those who bring a certificate. See ADR 6.
 
-It runs only where [http.tls] names a certificate. A handshake that fails is written to the audit trail before anything
-else: nobody knows who it was, but that somebody tried stands there.
+It runs only where [http.tls] names a certificate. A handshake that fails is written to the audit trail: nobody knows
+who it was, but that somebody tried stands there.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
-import structlog
 import uvloop
 
 from adapters.tls_front import Front
 from fhir_bridge.feeds.address import CannotListen
 from fhir_bridge.feeds.tls import server_context
-from fhir_bridge.gateway.ports import StoreUnavailable
+from fhir_bridge.gateway.refusals import Refusals
 from fhir_bridge.gateway.rights import CLIENT_HEADER, SIGN_IN
 from fhir_bridge.privacy import AuditEvent
 from fhir_bridge.wiring.client_certificates import front_secret, word_of
@@ -38,9 +36,6 @@ _REASONS = {
     "certificate revoked": "certificate-revoked",
 }
 _UNTRUSTED = ("unable to get", "self-signed", "self signed", "unable to verify")
-_WAITING = 1024
-
-_log = structlog.get_logger("front")
 
 
 def reason_of(words: str) -> str:
@@ -50,30 +45,6 @@ def reason_of(words: str) -> str:
     if words.startswith(_UNTRUSTED):
         return "certificate-untrusted"
     return "handshake-failed"
-
-
-class Refusals:
-    """Failed handshakes on their way to the audit trail, a bounded number of them."""
-
-    def __init__(self, audit: Audit, clock: Callable[[], Instant]) -> None:
-        self._audit, self._clock = audit, clock
-        self._waiting: asyncio.Queue[AuditEvent] = asyncio.Queue(_WAITING)
-
-    def note(self, words: str) -> None:
-        """Remember one; beyond the bound it is only logged."""
-        _log.warning("front.handshake_refused", reason=words)
-        event = AuditEvent(self._clock(), "", "", SIGN_IN, "", False, reason_of(words), ROUTE)
-        with contextlib.suppress(asyncio.QueueFull):
-            self._waiting.put_nowait(event)
-
-    async def write(self) -> None:
-        """Write them as they come, until cancelled."""
-        while True:
-            event = await self._waiting.get()
-            try:
-                await asyncio.to_thread(self._audit.write, [event])
-            except StoreUnavailable as error:
-                _log.error("front.audit_unavailable", reason=str(error))
 
 
 def run_front(
@@ -89,8 +60,12 @@ async def _serve(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    refusals = Refusals(audit, clock)
-    context = server_context("http.tls", tls.files, refusals.note)
+    refusals = Refusals(audit)
+
+    def refused(words: str) -> None:
+        refusals.note(AuditEvent(clock(), "", "", SIGN_IN, "", False, reason_of(words), ROUTE))
+
+    context = server_context("http.tls", tls.files, refused)
     behind = (settings.http.host, settings.http.port)
     front = Front(context, behind, CLIENT_HEADER, partial(word_of, front_secret(settings.var)))
     try:

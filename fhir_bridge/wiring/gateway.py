@@ -12,8 +12,9 @@ from fhir_bridge.feeds import fhir_rest, hl7v2_http
 from fhir_bridge.feeds.desk import Desk, DeskControl
 from fhir_bridge.feeds.feed import Feed
 from fhir_bridge.feeds.http_feeds import HttpFeeds
-from fhir_bridge.gateway.ports import NoFront, Ports
+from fhir_bridge.gateway.ports import FeedLists, NoFront, Ports
 from fhir_bridge.gateway.ports import Settings as GatewaySettings
+from fhir_bridge.gateway.refusals import barred_event
 from fhir_bridge.store.audit import SqliteAudit
 from fhir_bridge.store.tokens import SqliteTokens, ensure_first
 from fhir_bridge.wiring.client_certificates import CertificatePrincipals, front_secret
@@ -23,22 +24,24 @@ from fhir_bridge.wiring.stores import stores_of
 
 if TYPE_CHECKING:
     from fhir_bridge.config import Settings
-    from fhir_bridge.gateway.ports import Certificates, Tokens
+    from fhir_bridge.gateway.ports import Audit, Certificates, Tokens
 
 
 def gateway_ports(settings: Settings) -> Ports:
     """The ports of the web process; the journal and the state must exist by now."""
     stores = stores_of(settings)
     journal, reader, queries = stores.appender(), stores.reader(), stores.queries()
+    audit = SqliteAudit(settings.audit_file)
     explainer = Explainer(settings, queries, reader, stores.namespace())
     desk = Desk(settings.var, stores.pauses())
-    http_feeds = HttpFeeds(partial(_custom, settings), journal, desk, clock, queries.outcome)
+    told = partial(_barred, audit)
+    http_feeds = HttpFeeds(partial(_custom, settings), journal, desk, clock, queries.outcome, told)
     names = {*settings.feeds, hl7v2_http.FEED, fhir_rest.FEED}
     return Ports(
         writer=journal,
         reader=reader,
         queries=queries,
-        audit=SqliteAudit(settings.audit_file),
+        audit=audit,
         tokens=_sign_ins(settings),
         clock=clock,
         settings=GatewaySettings(
@@ -46,7 +49,7 @@ def gateway_ports(settings: Settings) -> Ports:
             language=settings.facility.language,
             largest_message=max((feed.max_size for feed in settings.feeds.values()), default=16 << 20),
             precedence=settings.facility.precedence,
-            feed_types={name: feed.types for name, feed in settings.feeds.items() if feed.types},
+            feeds=_lists(settings),
         ),
         explain=explainer.explain,
         rule=explainer.rule,
@@ -60,7 +63,22 @@ def gateway_ports(settings: Settings) -> Ports:
 
 
 def _custom(settings: Settings, feed: str) -> Feed:
-    return settings.feeds.get(feed) or Feed(feed, zone=settings.facility.zone)
+    return settings.feeds.get(feed) or Feed(
+        feed, zone=settings.facility.zone, refused_documents=settings.refused_documents
+    )
+
+
+def _lists(settings: Settings) -> dict[str, FeedLists]:
+    """What each feed may send by FHIR; one without settings of its own only what nobody may not."""
+    feeds = {fhir_rest.FEED: Feed(fhir_rest.FEED, refused_documents=settings.refused_documents), **settings.feeds}
+    return {
+        name: FeedLists(feed.types, feed.facilities, feed.authorities, feed.refused_documents, feed.source)
+        for name, feed in feeds.items()
+    }
+
+
+def _barred(audit: Audit, feed: str, code: str) -> None:
+    audit.write([barred_event(feed, code, route="/hl7v2", at=clock())])
 
 
 def _certificates(settings: Settings) -> Certificates:

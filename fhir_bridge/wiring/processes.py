@@ -62,6 +62,7 @@ def wire(settings: Settings, ready: Callable[[str], None]) -> None:
     """The journal's one writer, its socket, and the MLLP listeners. Puts the configured sets in force first."""
     from fhir_bridge.feeds.desk import Desk
     from fhir_bridge.feeds.wire_process import run_wire
+    from fhir_bridge.store.audit import SqliteAudit
 
     stores = stores_of(settings)
     stores.prepare()
@@ -78,6 +79,7 @@ def wire(settings: Settings, ready: Callable[[str], None]) -> None:
         ready=ready,
         outcomes=_outcomes(settings),
         desk=Desk(settings.var, stores.pauses()),
+        audit=SqliteAudit(settings.audit_file),
     )
 
 

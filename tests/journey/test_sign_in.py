@@ -15,6 +15,7 @@ import pytest
 import requests
 from joserfc.jwk import OctKey
 
+from adapters.hl7v2.sender import Sender
 from tests.certificates import Authority, client
 from tests.gateway_process import Gateway, free_port, until
 from tests.oidc_issuer import AUDIENCE, Issuer, rsa
@@ -87,6 +88,12 @@ relations = "pra"
             sql = "SELECT principal, reason FROM event WHERE action = 'sign-in' AND NOT allowed"
             return trail.execute(sql).fetchall()
 
+    def trail(self, action: str) -> list[tuple[str, str, str]]:
+        """(principal, reason, route) of each denial of an action."""
+        with closing(sqlite3.connect(self.gateway.var / "audit.db")) as trail:
+            sql = "SELECT principal, reason, route FROM event WHERE action = ? AND NOT allowed"
+            return trail.execute(sql, (action,)).fetchall()
+
     def audited(self, reason: str, principal: str = "") -> bool:
         return bool(until(lambda: (principal, reason) in self.sign_ins()))
 
@@ -129,6 +136,14 @@ def test_a_feed_that_sends_for_another_facility_is_refused_and_the_outcome_can_b
     assert [(item["outcome"], item["code"]) for item in items] == [("refused", "facility-not-allowed")]
     outcome = running.call(f"/api/outcomes/{items[0]['seq']}", running.feed).json()
     assert (outcome["outcome"], outcome["code"]) == ("refused", "facility-not-allowed")
+    assert ("mllp", "facility-not-allowed", "/hl7v2") in running.trail("hl7v2.send")
+
+
+def test_the_same_by_mllp(running):
+    raw = MESSAGE.format("C4").replace("|LGH|", "|RIVER|").encode()
+    with Sender("127.0.0.1", running.gateway.mllp) as sender:
+        assert b"MSA|AR|C4" in sender.send(raw)
+    until(lambda: ("mllp", "facility-not-allowed", "(mllp)") in running.trail("hl7v2.send"))
 
 
 def test_over_tls_a_token_counts_and_without_either_nobody_is_let_in(running):

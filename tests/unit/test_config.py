@@ -100,6 +100,7 @@ def test_every_key_of_the_file_arrives(tmp_path):
         types=("ADT", "SIU^S12"),
         facilities=("LGH",),
         authorities=("LGH", "LGHVN"),
+        refused_documents=("PSYTHPN",),
         site="larkspur",
     )
     tls = Tls(

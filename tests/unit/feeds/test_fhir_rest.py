@@ -6,10 +6,11 @@ import pytest
 
 from adapters.fhir.validation import validate
 from fhir_bridge.fhir.capability import WRITTEN
+from fhir_bridge.gateway.ports import FeedLists
 from fhir_bridge.pipeline.ports import JournalFull, Kind
 from fhir_bridge.pipeline.translate import ACCEPTED
 from fhir_bridge.privacy import Role
-from tests.gateway_world import PHI, body_of, make_world, uid
+from tests.gateway_world import PHI, body_of, make_world, put_patient, uid
 
 FHIR = "application/fhir+json"
 PATIENT = {
@@ -129,9 +130,76 @@ def test_a_journal_that_cannot_take_it_is_503(world):
     assert response.json["issue"][0]["code"] == "transient"
 
 
+LISTS = FeedLists(("Patient", "Appointment", "Communication"), ("LGH",), ("LGH",), ("PSYTHPN",))
+OTHERS = {"identifier": [{"system": "urn:fhir-bridge:authority:RIVER", "value": "7"}]}
+ORGANIZATION = {"managingOrganization": {"identifier": {"value": "RIVER"}}}
+NOTE = {"meta": {"security": [{"code": "PSYTHPN"}]}, "payload": [{"contentString": "She said that it hurt"}]}
+
+
+@pytest.fixture
+def bounded(tmp_path):
+    """A gateway at which the feed may send of its own facility and authority only."""
+    world = make_world(tmp_path, feeds={"lgh": LISTS})
+    world.answers(200, {"id": uid("grace"), "version": 3})
+    world.write(
+        lambda state: put_patient(state, "rita", "River", "Rita", "77", "1980-01-01", identifier=OTHERS["identifier"])
+    )
+    world.write(
+        lambda state: state.put_identifiers(uid("rita"), "Patient", [("urn:fhir-bridge:id-of:ehr", "ehr-rita")])
+    )
+    yield world
+    world.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "resource"),
+    [
+        ("/fhir/Patient", PATIENT),
+        ("/fhir/Patient", {**PATIENT, "managingOrganization": {"reference": "Organization/LGH"}}),
+        ("/fhir/Patient", {**PATIENT, "managingOrganization": {"identifier": {"value": "LGH"}}}),
+        ("/fhir/Communication", COMMUNICATION),
+        ("/fhir/Communication", {**COMMUNICATION, "subject": {"reference": "Patient/not-known-yet"}}),
+    ],
+)
+def test_a_feed_sends_what_is_on_its_lists(bounded, path, resource):
+    assert _send(bounded, "POST", path, resource).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "resource", "code", "place"),
+    [
+        ("/fhir/Patient", {**PATIENT, **OTHERS}, "authority-not-allowed", "Patient.identifier"),
+        ("/fhir/Patient", {**PATIENT, **ORGANIZATION}, "facility-not-allowed", "Patient.managingOrganization"),
+        ("/fhir/Patient", {"resourceType": "Patient", "id": uid("rita")}, "authority-not-allowed", "Patient.id"),
+        ("/fhir/Patient", {"resourceType": "Patient", "id": "ehr-rita"}, "authority-not-allowed", "Patient.id"),
+        (
+            "/fhir/Communication",
+            {**COMMUNICATION, "subject": {"reference": f"Patient/{uid('rita')}"}},
+            "authority-not-allowed",
+            "Communication.subject",
+        ),
+        (
+            "/fhir/Communication",
+            {**COMMUNICATION, "subject": {"type": "Patient", "identifier": OTHERS["identifier"][0]}},
+            "authority-not-allowed",
+            "Communication.subject",
+        ),
+        ("/fhir/Communication", {**COMMUNICATION, **NOTE}, "note-not-kept", "Communication"),
+    ],
+)
+def test_what_a_feed_may_not_send_is_403_audited_and_its_outcome_can_be_looked_up(bounded, path, resource, code, place):
+    response = _send(bounded, "POST", path, resource)
+    assert (response.status_code, response.json["issue"][0]["expression"]) == (403, [place])
+    assert [(entry.refused, b"hurt" in entry.body) for entry in bounded.journal.entries] == [(code, False)]
+    outcome = bounded.client(Role.FEED).get("/api/outcomes/1").json
+    assert (outcome["outcome"], outcome["code"]) == ("refused", code)
+    denied = [(e.principal, e.action, e.reason) for e in bounded.audit.read("") if not e.allowed]
+    assert denied == [("lgh", "fhir.write", code)]
+
+
 def test_a_feed_pushes_its_own_types_only(tmp_path):
-    world = make_world(tmp_path, feed_types={"lgh": ("ADT", "Appointment")})
+    world = make_world(tmp_path, feeds={"lgh": FeedLists(("ADT", "Appointment"))})
     response = world.client(Role.FEED).post("/fhir/Patient", json={"resourceType": "Patient"}, content_type=FHIR)
-    assert response.status_code == 422
+    assert response.status_code == 403
     assert [entry.refused for entry in world.journal.entries] == ["type-not-allowed"]
     world.close()
