@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from fhir_bridge.pipeline import commands, deliveries, oblige, translate
+from fhir_bridge.pipeline import commands, deliveries, oblige, refold, translate
 from fhir_bridge.pipeline.directory import Directory
 from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
 from fhir_bridge.pipeline.foresee import Named
@@ -64,11 +64,12 @@ class Fold:
             Kind.ATTEMPT: lambda entry, frame: deliveries.attempt(frame, orjson.loads(entry.body)),
             Kind.ANSWER: lambda entry, frame: deliveries.answer(frame, orjson.loads(entry.body)),
             Kind.RETRY: self._retry,
+            Kind.ACTIVATION: self._refold,
         }
 
     def apply(self, entry: Entry, now: int) -> Ended:
         """Apply one entry; how it ended. What it raises, the worker undoes: Ignored, Refused, Poison, anything else."""
-        if entry.kind is Kind.ACTIVATION:
+        if entry.kind is Kind.ACTIVATION and entry.type != refold.TYPE:
             kind, digest = self.sets.activate(entry.body)
             self.state.activate(kind, digest, entry.seq)
             if kind != "mapping":
@@ -184,6 +185,19 @@ class Fold:
         if part is not None and part["type"] == kind:
             return sent_id
         return self.state.identified(alias, sent_id, kind)
+
+    def _refold(self, entry: Entry, frame: Frame) -> Ended:
+        return refold.refold(frame, entry.body, self.journal, self._sets, self._read, refold.Kept(GATEWAY, SENDERS_ID))
+
+    def _read(self, entry: Entry) -> Translation:
+        """What an entry of a sender asserts, under the sets in force."""
+        if entry.kind is Kind.HL7V2:
+            return translate.hl7v2(entry, self._sets)
+        body = orjson.loads(entry.body)
+        if _own_delivery(body["resource"]):
+            raise Ignored("own-delivery")
+        alias = f"{SENDERS_ID}{self._sets.feed(entry.feed).source}"
+        return translate.fhir(body, self._sets, lambda kind, sent: self._find(alias, kind, sent))
 
     def _command(self, entry: Entry, frame: Frame) -> Ended:
         body = orjson.loads(entry.body)

@@ -179,6 +179,18 @@ class State(Protocol):
         """The part that an identifier belongs to."""
         ...
 
+    def entries_about(self, patients: Sequence[str]) -> list[int]:
+        """The applied entries of senders about these records, by number."""
+        ...
+
+    def parts_of(self, patients: Sequence[str]) -> list[Doc]:
+        """All parts of these records, in id order."""
+        ...
+
+    def drop_identifiers(self, part_ids: Sequence[str], kept: str) -> None:
+        """Take parts out of the index of identifiers, but for systems that begin with `kept`."""
+        ...
+
     def roots_after(self, root: str, limit: int) -> list[str]:
         """Surviving patients with an id beyond `root`, in id order."""
         ...

@@ -193,6 +193,26 @@ class SqlState:
         row = self._db.execute(sql, (value, system, kind)).fetchone()
         return row[0] if row else None
 
+    def entries_about(self, patients: Sequence[str]) -> list[int]:
+        if not patients:
+            return []
+        sql = (
+            f"SELECT seq FROM outcome WHERE patient IN ({marks(len(patients))}) "  # noqa: S608 - marks only
+            "AND outcome = 'applied' AND kind IN ('hl7v2', 'fhir') ORDER BY seq"
+        )
+        return [row[0] for row in self._db.execute(sql, tuple(patients))]
+
+    def parts_of(self, patients: Sequence[str]) -> list[Doc]:
+        if not patients:
+            return []
+        sql = f"SELECT doc FROM part WHERE patient IN ({marks(len(patients))}) ORDER BY id"  # noqa: S608 - marks only
+        return [orjson.loads(row[0]) for row in self._db.execute(sql, tuple(patients))]
+
+    def drop_identifiers(self, part_ids: Sequence[str], kept: str) -> None:
+        if part_ids:
+            sql = f"DELETE FROM identifier WHERE id IN ({marks(len(part_ids))}) AND system NOT LIKE ?"  # noqa: S608 - marks only
+            self._db.execute(sql, (*part_ids, f"{kept}%"))
+
     def roots_after(self, root: str, limit: int) -> list[str]:
         sql = "SELECT DISTINCT root FROM patient WHERE root > ? ORDER BY root LIMIT ?"
         return [row[0] for row in self._db.execute(sql, (root, limit))]

@@ -147,6 +147,22 @@ class SharedPostgresState(BatchedPostgresState):
         super().move_patient(patient_id, old, new)
         self._clear()
 
+    def entries_about(self, patients: Sequence[str]) -> list[int]:
+        self._beyond()
+        self._write()
+        return super().entries_about(patients)
+
+    def parts_of(self, patients: Sequence[str]) -> list[Doc]:
+        self._beyond()
+        self._write()
+        return super().parts_of(patients)
+
+    def drop_identifiers(self, part_ids: Sequence[str], kept: str) -> None:
+        self._beyond()
+        self._write()
+        super().drop_identifiers(part_ids, kept)
+        self._clear()
+
     def roots_after(self, root: str, limit: int) -> list[str]:
         self._beyond()
         self._write()
