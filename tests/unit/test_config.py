@@ -110,7 +110,8 @@ def test_every_key_of_the_file_arrives(tmp_path):
         ("adt.larkspur.example", "siu.larkspur.example"),
     )
     assert found.mllp == (MllpAddress(lgh, "0.0.0.0", 2576, tls),)
-    assert found.feeds["clinic"] == Feed("clinic", zone="America/New_York", site="larkspur")
+    clinic = Feed("clinic", zone="America/New_York", site="larkspur", refused_documents=("PSYTHPN",))
+    assert found.feeds["clinic"] == clinic
     assert found.feeds["http"].zone == "America/New_York"
     assert (found.facility.name, found.facility.language) == ("Larkspur General Hospital", "en-US")
     assert found.facility.precedence == ("adt", "ehr", "gateway")
