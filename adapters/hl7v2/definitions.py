@@ -6,7 +6,7 @@ own objects are slow and its parser slower: neither comes near the way of a mess
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib import import_module, metadata
 from types import MappingProxyType
@@ -98,6 +98,28 @@ _STRUCTURE_OF = {
 }
 
 
+_PRACTITIONER, _RANGE = ("XCN", True), ("DR", False)
+_CORRECTED: Mapping[tuple[str, int], tuple[str, bool]] = {
+    ("PR1", 11): _PRACTITIONER,
+    ("PR1", 12): _PRACTITIONER,
+    ("XPN", 10): _RANGE,
+}
+"""The data type, and whether it repeats, of withdrawn parts to which hl7apy gives another since 2.7."""
+
+_CAME_WITH_2_9: Mapping[str, tuple[tuple[int, str, str, bool], ...]] = {
+    "MSH": ((26, "Security Classification Tag", "CWE", False), (27, "Security Handling Instructions", "CWE", True)),
+    "NTE": ((9, "Coded Comment", "CWE", True),),
+    "OBX": (
+        (29, "Observation Type", "ID", False),
+        (30, "Observation Sub-Type", "ID", False),
+        (33, "Observation Related Specimen Identifier", "EIP", True),
+    ),
+    "ORC": ((38, "Filler Group Number", "EI", False),),
+    "PRT": ((24, "Participant License Number", "PLN", True),),
+}
+"""Fields that hl7apy, which ends with 2.8.2, does not have, and which the v2-to-FHIR guide maps: from 2.8 on."""
+
+
 def supported(version: str) -> str:
     """The version itself, or the newest one that is not newer than it ("2.9" is read as 2.8.2, "" as 2.5.1)."""
     if version in VERSIONS:
@@ -112,7 +134,7 @@ class Hl7Definitions:
     @cached_property
     def version(self) -> str:
         """The source of the definitions."""
-        return f"hl7apy {metadata.version('hl7apy')}"
+        return f"hl7apy {metadata.version('hl7apy')}, corrected 1"
 
     def segment(self, name: str, version: str = "2.8") -> Mapping[int, Part] | None:
         """The fields of a segment by number; withdrawn ones as an older version had them. None: no such segment."""
@@ -166,7 +188,15 @@ def _merged(kind: str, name: str, version: str) -> Mapping[int, Part] | None:
         for part in _parts(kind, name, older):
             if part.number not in parts and part.datatype not in ("WD", "wd"):
                 parts[part.number] = part if older == version else _withdrawn(part)
+    if version >= "2.7":
+        parts |= {n: replace(p, datatype=d, repeats=r) for n, p in parts.items() for d, r in [_correct(name, p)]}
+    if version >= "2.8" and kind == "SEGMENTS":
+        parts |= {n: Part(n, title, d, repeats=r) for n, title, d, r in _CAME_WITH_2_9.get(name, ())}
     return MappingProxyType(dict(sorted(parts.items()))) if parts else None
+
+
+def _correct(name: str, part: Part) -> tuple[str, bool]:
+    return _CORRECTED.get((name, part.number), (part.datatype, part.repeats))
 
 
 def _parts(kind: str, name: str, version: str) -> list[Part]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from fhir_bridge.mapping import plan
     from fhir_bridge.mapping.expressions import Constants, Frame
+    from fhir_bridge.mapping.nodes import Row
 
 
 @dataclass(slots=True)
@@ -250,7 +251,7 @@ class CodeWriter:
         addresses = row.source or tuple(part for part in row.template if isinstance(part, Address))
         names = {address: self.variable("x") for address in addresses}
         for address, name in names.items():
-            self.add(f"{name} = {self.frame.text(address)}")
+            self.add(f"{name} = {self._repetitions(row) or self.frame.text(address)}")
         if row.join is not None:
             parts = "".join(f"{name}, " for name in names.values())
             self.add(f"{variable} = {self.module.constants.text(row.join)}.join(filter(None, ({parts})))")
@@ -261,6 +262,13 @@ class CodeWriter:
             self.add(f"{variable} = {' + '.join(pieces)}")
         with self.block(test):
             yield Raw(variable, self.frame.location(addresses[0]), decoded=True)
+
+    def _repetitions(self, row: Row) -> str:
+        """All repetitions of a field as one text, where a row joins a single source; '' elsewhere."""
+        address = row.source[0] if len(row.source) == 1 else None
+        if address is None or not self.own(address) or address.repetition or address.component:
+            return ""
+        return f"texts(f[{address.field}], {self.module.constants.text(row.join or '')})"
 
     def _narrowed(self, raw: str, address: Address) -> str:
         """The part of a field that an address names, from the field's variable."""

@@ -83,7 +83,7 @@ class ValueWriter(CodeWriter):
         if write.using == "EI[uri]":
             return f"authority({raw.separator}.join(({raw.single}).split({raw.separator})[1:4]), {raw.separator})"
         if write.row.encoding:
-            return f"bytes_{write.row.encoding}({raw.variable})"
+            return f"{'to' if raw.decoded else 'as'}_bytes_{write.row.encoding}({raw.variable})"
         if write.fill is not None:
             return self._filled(write, raw)
         if write.using:

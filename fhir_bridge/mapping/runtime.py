@@ -69,7 +69,7 @@ class Scope:
             "COMP": self._component, "SUB": self._sub, "REP": self._repetition, "NULL": NULL,
             "LEFT_OUT": lookup.LEFT_OUT, "made": self.made, "trouble": self.trouble, "Untranslatable": Untranslatable,
             "text": self.text, "part": self._part_reader(), "first": self._first, "rep": self._rep, "reps": self._reps,
-            "valued": self._valued, "count": self._count, "field": field,
+            "texts": self._texts, "valued": self._valued, "count": self._count, "field": field,
             "authority": self.authority,
             "identifier_key": self._identifier_key, "compose": compose, "put": put, "display": self._display,
             "new": self._new, "complete": self._complete, "reference": reference,
@@ -81,7 +81,8 @@ class Scope:
             names[f"as_{kind}"] = self._memory.values(decoded) if kind in _DATES else self._raw(decoded)
         names["as_code"] = self._code
         for encoding, read_bytes in values.BYTES.items():
-            names[f"bytes_{encoding}"] = self._raw(self._guarded(read_bytes))
+            names[f"to_bytes_{encoding}"] = decoded = self._guarded(read_bytes)
+            names[f"as_bytes_{encoding}"] = self._raw(decoded)
         names["to_string"] = names["to_markdown"] = lambda text: text.strip() or None
         return names
 
@@ -164,6 +165,10 @@ class Scope:
 
     def _reps(self, raw: str) -> Sequence[str]:
         return raw.split(self._repetition) if self._repetition in raw else (raw,)
+
+    def _texts(self, raw: str, separator: str) -> str:
+        """All repetitions of a field, decoded, with a separator between them."""
+        return separator.join(map(self.text, self._reps(raw))).rstrip() if raw and raw != NULL else ""
 
     def _valued(self, raw: str) -> bool:
         return raw.isalnum() or (raw not in _NOTHING and raw.strip(self._marks) != "")

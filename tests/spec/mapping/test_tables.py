@@ -69,7 +69,7 @@ def kinds(translation) -> list[str]:
         (11, "&MAIN ST&12^^TOWN", "address.0.line", ["12 MAIN ST"]),
         (11, "12 MAIN ST^^TOWN^NY^^^P", "address.0.use", "home"),
         (11, "12 MAIN ST^^TOWN^NY^^^BA", "address.0.use", "old"),
-        (13, "(607)555-0134", "telecom.0", {"value": "(607)555-0134", "system": "phone"}),
+        (13, "(607)555-0134", "telecom.0", {"value": "(607)555-0134", "system": "phone", "use": "home"}),
         (13, "^PRN^PH^^1^607^5550134", "telecom.0.value", "+1 607 5550134"),
         (13, "^PRN^PH^^^607^5550134^12", "telecom.0.value", "607 5550134 ext. 12"),
         (13, "^PRN^PH^^^^5550134", "telecom.0.value", "5550134"),

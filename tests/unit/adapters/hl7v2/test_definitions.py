@@ -127,3 +127,19 @@ def test_hl7apy_is_loaded_only_when_asked() -> None:
     """Long-running processes import this package and must not pay for it."""
     code = "import sys, adapters.hl7v2.conformance, adapters.hl7v2.listener; sys.exit('hl7apy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "number", "datatype", "repeats"),
+    [
+        ("segment", "PR1", 11, "XCN", True),
+        ("segment", "PR1", 12, "XCN", True),
+        ("datatype", "XPN", 10, "DR", False),
+        ("segment", "OBX", 29, "ID", False),
+        ("segment", "MSH", 27, "CWE", True),
+    ],
+)
+def test_what_the_library_has_wrong_or_not_yet_is_corrected(kind, name, number, datatype, repeats):
+    part = getattr(definitions(), kind)(name)[number]
+    assert (part.datatype, part.repeats) == (datatype, repeats)
+    assert number not in definitions().segment("OBX", "2.5.1") or kind != "segment" or name != "OBX"
