@@ -160,6 +160,11 @@ class Settings:
         """The audit's database."""
         return self.var / "audit.db"
 
+    @property
+    def token_file(self) -> Path:
+        """The database of the local tokens."""
+        return self.var / "tokens.db"
+
 
 def load(
     arguments: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None, folder: Path | None = None

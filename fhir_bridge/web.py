@@ -22,7 +22,7 @@ from fhir_bridge.api import break_glass, communications, deliveries, feeds, mess
 from fhir_bridge.feeds import fhir_rest, hl7v2_http
 from fhir_bridge.fhir import audit as fhir_audit
 from fhir_bridge.fhir import read as fhir_read
-from fhir_bridge.gateway import metrics, rights
+from fhir_bridge.gateway import metrics, rights, trail
 from fhir_bridge.gateway.answers import FHIR, PROBLEM, answer
 from fhir_bridge.gateway.faults import Fault, Place, from_status, operation_outcome, problem, unavailable
 from fhir_bridge.gateway.ports import StoreUnavailable
@@ -123,6 +123,14 @@ def _watch(app: APIFlask, requests: Any) -> None:
             principal=principal,
         )
         response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    @app.after_request  # the last one to be registered runs first
+    def settle(response: Response) -> Response:
+        try:
+            trail.settle()
+        except StoreUnavailable as error:
+            return _store_unavailable(error)
         return response
 
 

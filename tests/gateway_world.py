@@ -20,7 +20,7 @@ from fhir_bridge.privacy import Role
 from fhir_bridge.record import merge
 from fhir_bridge.record.assertion import Assertion
 from fhir_bridge.record.clocks import Stamp
-from fhir_bridge.store.audit import SqliteAudit
+from fhir_bridge.store.audit_sqlite import SqliteAudit
 from fhir_bridge.store.queries import SqliteQueries
 from fhir_bridge.store.state import SqliteState
 from fhir_bridge.store.tokens import SqliteTokens

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from apiflask import APIBlueprint
 
 from fhir_bridge.api import answers, schemas, shapes
+from fhir_bridge.gateway import trail
 from fhir_bridge.gateway.answers import answer
 from fhir_bridge.gateway.faults import not_found
 from fhir_bridge.gateway.feed_state import Gate
@@ -62,7 +63,8 @@ def _known(feed: str) -> None:
         raise not_found("feed")
     decision = decide(caller(), Action.FEED_CONTROL, None)
     line = event(caller(), Action.FEED_CONTROL, "", decision, route=route(), at=ports().clock())
-    ports().audit.write([replace(line, note=feed)])
+    trail.record(replace(line, note=feed))
+    trail.settle()
 
 
 def _followed(feed: str, wanted: frozenset[Gate]) -> Response:

@@ -1,8 +1,8 @@
-"""audit verify, audit disclosures: the trail checked, and what was shown of one patient."""
+"""audit verify, audit disclosures: the trail checked, and what was shown of one patient; on either engine."""
 
 from __future__ import annotations
 
-import sqlite3
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,85 +10,112 @@ import orjson
 
 from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 from fhir_bridge.cli.serving import load_settings
+from fhir_bridge.gateway.ports import PatientSearch, StoreUnavailable
+from fhir_bridge.privacy.audit import Deed, deed
 from fhir_bridge.record.clocks import iso
+from fhir_bridge.wiring.deeds import operator
+from fhir_bridge.wiring.processes import clock
+from fhir_bridge.wiring.stores import stores_of
 
 if TYPE_CHECKING:
     import argparse
 
-    from fhir_bridge.config import Settings
     from fhir_bridge.privacy import AuditEvent
+    from fhir_bridge.store.audit import AuditTrail
+    from fhir_bridge.wiring.stores import Stores
+
+_AT_A_TIME = 1000
 
 
 def audit(arguments: argparse.Namespace) -> int:
     """Check the chain of the audit trail, or list what was shown of a patient."""
     settings = load_settings(arguments)
-    if not settings.audit_file.exists():
+    stores = stores_of(settings)
+    if settings.database.url is None and not settings.audit_file.exists():
         raise CommandFailed(f"there is no {settings.audit_file}")
-    if arguments.action == "verify":
-        return _verify(settings)
-    if not arguments.patient:
+    if arguments.action == "disclosures" and not arguments.patient:
         raise WrongCall("audit disclosures needs a patient: an id, or a record number")
-    return _disclosures(settings, arguments.patient, as_json=arguments.json)
-
-
-def _verify(settings: Settings) -> int:
-    from fhir_bridge.store.audit import verify
-
-    database = sqlite3.connect(f"{settings.audit_file.absolute().as_uri()}?mode=ro", uri=True)
+    anchor = _anchor(arguments.since)
     try:
-        events, newest, broken = verify(database)
-    except sqlite3.Error as error:
-        raise CommandFailed(f"audit.db cannot be checked: {type(error).__name__}") from error
-    finally:
-        database.close()
-    if broken is not None:
-        print(f"the chain is broken at event {broken}: it was changed, or one before it was taken out")
+        trail = stores.audit()
+        try:
+            if arguments.action == "verify":
+                return _verify(trail, anchor)
+            return _disclosures(trail, stores, arguments)
+        finally:
+            trail.close()
+    except StoreUnavailable as error:
+        raise CommandFailed(str(error)) from error
+
+
+def _anchor(text: str | None) -> tuple[int, str] | None:
+    """``5:HASH``, as `verify` printed it once."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+):([0-9a-f]{64})", text)
+    if found is None:
+        raise WrongCall("--since is what an earlier audit verify printed as newest: NUMBER:HASH")
+    return int(found[1]), found[2]
+
+
+def _verify(trail: AuditTrail, anchor: tuple[int, str] | None) -> int:
+    found = trail.verify(anchor)
+    if found.broken is not None:
+        print(f"the chain is broken at event {found.broken}: {found.why}")
         return FAILED
-    print(f"{events} events, each fits the one before; newest {newest or '-'}")
+    newest = f"{found.events}:{found.newest}" if found.events else "-"
+    print(f"{found.events} events, each fits the one before; newest {newest}")
     return GOOD
 
 
-def _disclosures(settings: Settings, patient: str, *, as_json: bool) -> int:
-    from fhir_bridge.store.audit import SqliteAudit
-
-    trail = SqliteAudit(settings.audit_file)
-    try:
-        found = [line for one in _records(settings, patient) for line in trail.read(one, limit=1_000_000)]
-    finally:
-        trail.close()
-    for line in sorted(found, key=lambda line: line.at):
-        print(orjson.dumps(_shown(line)).decode() if as_json else "\t".join(map(str, _shown(line).values())))
-    print(f"{sum(line.count for line in found if line.allowed)} disclosures", file=sys.stderr)
+def _disclosures(trail: AuditTrail, stores: Stores, arguments: argparse.Namespace) -> int:
+    """Page by page, oldest first. That the report was made stands in the trail, too."""
+    records = _records(stores, arguments.patient)
+    told = deed(Deed.REPORT, at=clock(), by=operator(), patient=records[0], note="audit disclosures")
+    trail.write([told])
+    total, after, left = 0, arguments.after, arguments.limit
+    while left > 0 and (page := trail.page(records, after, min(left, _AT_A_TIME))):
+        for number, line in page:
+            shown = _shown(number, line)
+            print(orjson.dumps(shown).decode() if arguments.json else "\t".join(map(str, list(shown.values())[1:])))
+            total += line.count if line.is_disclosure else 0
+        after, left = page[-1][0], left - len(page)
+    print(f"{total} disclosures", file=sys.stderr)
+    if left <= 0 and trail.page(records, after, 1):
+        print(f"more with --after {after}", file=sys.stderr)
     return GOOD
 
 
-def _records(settings: Settings, patient: str) -> list[str]:
-    """All records of a patient, by the id of one, or by an identifier."""
-    from fhir_bridge.gateway.ports import PatientSearch, StoreUnavailable
-    from fhir_bridge.store.queries import SqliteQueries
-
-    queries = SqliteQueries(settings.state_file)
+def _records(stores: Stores, patient: str) -> list[str]:
+    """All records of a patient, by the id of one, or by an identifier; the survivor first."""
+    queries = stores.queries()
     try:
         row = queries.patient(patient)
         rows = [row] if row else queries.search_patients(PatientSearch(identifier=(None, patient)), None, 100)
         if not rows:
             raise CommandFailed("there is no such patient; give the id, or an identifier's value")
         return [record for root in sorted({one["root"] for one in rows}) for record in queries.members(root)]
-    except StoreUnavailable as error:
-        raise CommandFailed(str(error)) from error
     finally:
         queries.close()
 
 
-def _shown(line: AuditEvent) -> dict[str, str | int]:
+def _shown(number: int, line: AuditEvent) -> dict[str, str | int]:
     return {
+        "number": number,
         "at": iso(line.at),
         "principal": line.principal,
         "role": line.role,
         "action": line.action,
-        "outcome": "shown" if line.allowed else "denied",
+        "outcome": _outcome(line),
         "reason": line.reason,
         "times": line.count,
         "patient": line.patient,
+        "route": line.route,
         "note": line.note,
     }
+
+
+def _outcome(line: AuditEvent) -> str:
+    if line.action == Deed.SENT:
+        return "taken" if line.allowed else "not taken"
+    return "shown" if line.allowed else "denied"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -11,11 +12,15 @@ from rich.progress import Progress
 
 from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 from fhir_bridge.cli.serving import load_settings
+from fhir_bridge.privacy.audit import Deed, deed
 from fhir_bridge.serving import FolderInUse, hold_folder
 from fhir_bridge.store.postgres import move as moving
 from fhir_bridge.store.postgres import schema
 from fhir_bridge.store.state import NewerSchema
+from fhir_bridge.wiring.deeds import operator
 from fhir_bridge.wiring.installation import namespace
+from fhir_bridge.wiring.processes import clock
+from fhir_bridge.wiring.stores import stores_of
 
 if TYPE_CHECKING:
     import argparse
@@ -38,7 +43,7 @@ def migrate(arguments: argparse.Namespace) -> int:
 
 
 def move(arguments: argparse.Namespace) -> int:
-    """Copy journal and state from the var folder's SQLite files into the database; 1 where the digests differ."""
+    """Copy journal, state, audit trail and tokens from SQLite files into the database; 1 where they differ there."""
     settings = load_settings(arguments)
     url = settings.database.url
     if (arguments.source, arguments.to) != ("sqlite", "postgresql"):
@@ -59,7 +64,9 @@ def move(arguments: argparse.Namespace) -> int:
     if differing:
         print(f"nothing was kept: the digests differ in {', '.join(differing)}", file=sys.stderr)
         return FAILED
-    print("moved; the digests of journal and state are equal", file=sys.stderr)
+    with closing(stores_of(settings).audit()) as trail:
+        trail.write([deed(Deed.MOVE, at=clock(), by=operator(), note="sqlite to postgresql")])
+    print("moved; the digests of journal and state are equal, and audit trail and tokens the same", file=sys.stderr)
     return GOOD
 
 
@@ -70,10 +77,9 @@ def _move(settings: Settings, url: str) -> list[str]:
         raise moving.NotEmpty("the database belongs to another installation: move into an empty one")
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("moving", total=moving.count(settings.journal_file, settings.state_file))
-        return moving.move(
-            settings.journal_file, settings.state_file, url, lambda rows: progress.update(bar, completed=rows)
-        )
+        files = moving.Files(settings.journal_file, settings.state_file, settings.audit_file, settings.token_file)
+        bar = progress.add_task("moving", total=moving.count(files))
+        return moving.move(files, url, lambda rows: progress.update(bar, completed=rows))
 
 
 def _words(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -13,18 +14,23 @@ from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 from fhir_bridge.cli.serving import load_settings
 from fhir_bridge.gateway.ports import StoreUnavailable
 from fhir_bridge.pipeline.ports import Draft, Kind
+from fhir_bridge.privacy.audit import Deed, deed
 from fhir_bridge.store import digest
 from fhir_bridge.store.journal_socket import JournalUnreachable
+from fhir_bridge.wiring.deeds import operator
 from fhir_bridge.wiring.processes import clock, fold_into
 from fhir_bridge.wiring.stores import stores_of
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from fhir_bridge.config import Settings
+    from fhir_bridge.privacy import AuditEvent
     from fhir_bridge.store.queries_sql import SqlQueries
     from fhir_bridge.wiring.stores import Stores
 
+_LISTED = ("seq", "feed", "code", "location")
 _LOOKS = 50
 _ALL = 10_000
 """More parked entries than that are looked at in several goes."""
@@ -36,7 +42,8 @@ def park(arguments: argparse.Namespace) -> int:
     rows = _parked(settings)
     if arguments.action == "list":
         for row in rows:
-            print(orjson.dumps(row).decode() if arguments.json else "\t".join(str(row[name] or "-") for name in row))
+            shown = {name: row[name] for name in _LISTED}
+            print(orjson.dumps(shown).decode() if arguments.json else "\t".join(str(v or "-") for v in shown.values()))
         print(f"{len(rows)} parked", file=sys.stderr)
         return GOOD
     if arguments.action == "drop" and not arguments.reason:
@@ -47,14 +54,16 @@ def park(arguments: argparse.Namespace) -> int:
     unknown = sorted(set(chosen) - {row["seq"] for row in rows})
     if unknown:
         raise CommandFailed(f"not parked: {', '.join(map(str, unknown))}")
-    journal = stores_of(settings).appender()
+    stores, drop = stores_of(settings), arguments.reason if arguments.action == "drop" else None
     try:
-        for seq in chosen:
-            journal.append(_retry(seq, arguments.reason if arguments.action == "drop" else None))
+        with closing(stores.appender()) as journal, closing(stores.audit()) as trail:
+            trail.write([_park_event(row, drop) for row in rows if row["seq"] in set(chosen)])
+            for seq in chosen:
+                journal.append(_retry(seq, drop))
     except JournalUnreachable as error:
         raise CommandFailed("the gateway does not run on this folder: start it with `fhir-bridge serve`") from error
-    finally:
-        journal.close()
+    except StoreUnavailable as error:
+        raise CommandFailed(str(error)) from error
     print(f"{len(chosen)} to be {'dropped' if arguments.action == 'drop' else 'retried'}", file=sys.stderr)
     return GOOD
 
@@ -67,6 +76,12 @@ def _retry(seq: int, drop: str | None) -> Draft:
     )
 
 
+def _park_event(row: Mapping[str, Any], drop: str | None) -> AuditEvent:
+    kind, note = (Deed.PARK_RETRY, "") if drop is None else (Deed.PARK_DROP, f": {drop}")
+    patient, words = row["patient"] or "", f"entry {row['seq']}{note}"
+    return deed(kind, at=clock(), by=operator(), patient=patient, note=words)
+
+
 def _parked(settings: Settings) -> list[dict[str, Any]]:
     queries = stores_of(settings).queries()
     try:
@@ -76,7 +91,7 @@ def _parked(settings: Settings) -> list[dict[str, Any]]:
         raise CommandFailed(f"{error}: has the gateway run there?") from error
     finally:
         queries.close()
-    return [{name: found[seq][name] for name in ("seq", "feed", "code", "location")} for seq in seqs]
+    return [{name: found[seq][name] for name in (*_LISTED, "patient")} for seq in seqs]
 
 
 def rebuild(arguments: argparse.Namespace) -> int:
@@ -103,6 +118,8 @@ def rebuild(arguments: argparse.Namespace) -> int:
         differing = [table for table, value in rebuilt.items() if before[table] != value]
     print(digest.digest(fresh))
     if arguments.replace:
+        with closing(stores.audit()) as trail:
+            trail.write([deed(Deed.REPLACE, at=clock(), by=operator(), note=f"state up to entry {until}")])
         _replace(settings, fresh)
     if differing and not arguments.replace:
         print(f"differs from the live state in: {', '.join(differing)}; the new one is {fresh}", file=sys.stderr)

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=version("fhir-bridge"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_serving, _translating, _journal, _upkeep):
+    for add in (_serving, _translating, _mapping, _journal, _upkeep):
         add(commands)
     return parser
 
@@ -117,6 +117,8 @@ def _translating(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check.add_argument("--message", metavar="FILE", help="report how a message conforms to its HL7 v2 version instead")
     check.add_argument("--site", metavar="NAME", help="with this overlay only (default: the base, and every overlay)")
     check.add_argument("--show", metavar="MAP", help="print what a map compiles to, for example 'PID[Patient]'")
+    check.add_argument("--examples", action="store_true", help="run the examples that stand beside the maps")
+    check.add_argument("--reference", metavar="FILE", help="with --examples: write the page of all maps and examples")
     text = "Account for every row of HL7's v2-to-FHIR guide: mapped, or why not."
     coverage = _command(commands, "coverage", "coverage:coverage", text)
     coverage.add_argument("folder", metavar="DIR", help="the guide's tables: messages/, segments/, datatypes/ as CSV")
@@ -124,6 +126,18 @@ def _translating(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     coverage.add_argument("--rows", action="store_true", help="print every row, not only those unaccounted for")
     coverage.add_argument("--map", metavar="NAME", help="only the maps whose name has this in it, with all their rows")
     coverage.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def _mapping(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "Put mapping tables in force while the gateway runs, go back, and apply them to the past."
+    mapping = _command(commands, "mapping", "activating:mapping", text)
+    mapping.add_argument("action", choices=("activate", "list", "rollback", "refold"))
+    mapping.add_argument("target", nargs="?", metavar="DIR", help="the folder to put in force, for activate")
+    mapping.add_argument("--to", metavar="HASH", default="", help="which earlier set to go back to (default: the last)")
+    mapping.add_argument("--patient", nargs="+", metavar="ID", help="whom to refold: ids or record numbers")
+    mapping.add_argument("--all", action="store_true", help="refold everyone")
+    mapping.add_argument("--var", metavar="DIR")
+    mapping.add_argument("--json", action="store_true", help="one JSON line a set")
 
 
 def _journal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -157,11 +171,14 @@ def _upkeep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     audit = _command(commands, "audit", "audit:audit", "Check the audit trail, or list what was shown of a patient.")
     audit.add_argument("action", choices=("verify", "disclosures"))
     audit.add_argument("patient", nargs="?", metavar="PATIENT", help="an id or a record number, for disclosures")
+    audit.add_argument("--since", metavar="NUMBER:HASH", help="what an earlier verify printed as newest")
+    audit.add_argument("--after", type=int, default=0, metavar="NUMBER", help="disclosures behind this event")
+    audit.add_argument("--limit", type=int, default=1_000_000_000, metavar="N", help="at most so many disclosures")
     audit.add_argument("--var", metavar="DIR")
     audit.add_argument("--json", action="store_true", help="one JSON line an event")
     migrate = _command(commands, "migrate", "database:migrate", "Bring the database's schema up to this program's.")
     migrate.add_argument("--var", metavar="DIR")
-    text = "Copy journal and state into the database of [database] url; the digests must be equal."
+    text = "Copy journal, state, audit trail and tokens into the database of [database] url; the digests must be equal."
     move = _command(commands, "move", "database:move", text)
     move.add_argument("--from", dest="source", choices=("sqlite", "postgresql"), required=True)
     move.add_argument("--to", choices=("sqlite", "postgresql"), required=True)

@@ -8,6 +8,8 @@ import shutil
 import socket
 import sqlite3
 import sys
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fhir_bridge.config import Settings
-    from fhir_bridge.store.tokens import Token
+    from fhir_bridge.store.audit import AuditTrail
+    from fhir_bridge.store.tokens import SqlTokens, Token
 
 _DAY = 86_400_000_000
 _SPACE = 1 << 30
@@ -32,40 +35,52 @@ _SPACE = 1 << 30
 
 def token(arguments: argparse.Namespace) -> int:
     """Make, list or revoke API tokens. A secret is shown once, when it is made."""
-    from fhir_bridge.privacy import Role
-    from fhir_bridge.store.tokens import SqliteTokens, TokenRefused
+    from fhir_bridge.gateway.ports import StoreUnavailable
+    from fhir_bridge.store.tokens import TokenRefused
+    from fhir_bridge.wiring.stores import stores_of
 
-    settings = load_settings(arguments)
-    settings.var.mkdir(mode=0o700, parents=True, exist_ok=True)
-    tokens = SqliteTokens(settings.var / "tokens.db")
+    stores = stores_of(load_settings(arguments))
+    if arguments.action != "list" and not arguments.name:
+        raise WrongCall(f"token {arguments.action} needs a name")
     try:
-        if arguments.action == "list":
-            for known in tokens.tokens():
-                print("\t".join((known.id, known.role, known.feed or "-", _stands(known), known.scopes or "-")))
-            return GOOD
-        if not arguments.name:
-            raise WrongCall(f"token {arguments.action} needs a name")
-        if arguments.action == "revoke":
-            if not tokens.revoke(arguments.name, at=clock()):
-                raise CommandFailed(f"there is no token '{arguments.name}' in force")
-            return GOOD
-        secret = secrets.token_urlsafe(32)
-        expires_at = None if arguments.days is None else clock() + int(arguments.days * _DAY)
-        tokens.add(
-            arguments.name,
-            Role(arguments.role),
-            secret,
-            at=clock(),
-            feed=arguments.feed,
-            expires_at=expires_at,
-            scopes=arguments.scopes,
-        )
-        print(secret)
-    except TokenRefused as refusal:
+        with closing(stores.tokens()) as tokens:
+            if arguments.action == "list":
+                for known in tokens.tokens():
+                    print("\t".join((known.id, known.role, known.feed or "-", _stands(known), known.scopes or "-")))
+                return GOOD
+            with closing(stores.audit()) as trail:
+                _change_token(tokens, trail, arguments)
+    except (TokenRefused, StoreUnavailable) as refusal:
         raise CommandFailed(str(refusal)) from refusal
-    finally:
-        tokens.close()
     return GOOD
+
+
+def _change_token(tokens: SqlTokens, trail: AuditTrail, arguments: argparse.Namespace) -> None:
+    """Make or revoke one; the audit trail is told before, and once more where that was refused."""
+    from fhir_bridge.privacy import Role
+    from fhir_bridge.privacy.audit import Deed, deed
+    from fhir_bridge.store.tokens import TokenRefused
+    from fhir_bridge.wiring.deeds import operator
+
+    name, role, scopes = arguments.name, Role(arguments.role), arguments.scopes
+    revoking = arguments.action == "revoke"
+    note = name if revoking else " ".join(filter(None, (name, f"role={role}", scopes and f"scopes={scopes}")))
+    line = deed(Deed.TOKEN_REVOKE if revoking else Deed.TOKEN_CREATE, at=clock(), by=operator(), note=note)
+    trail.write([line])
+    refused = replace(line, allowed=False, reason="refused")
+    if revoking:
+        if not tokens.revoke(name, at=clock()):
+            trail.write([refused])
+            raise CommandFailed(f"there is no token '{name}' in force")
+        return
+    secret = secrets.token_urlsafe(32)
+    expires_at = None if arguments.days is None else clock() + int(arguments.days * _DAY)
+    try:
+        tokens.add(name, role, secret, at=clock(), feed=arguments.feed, expires_at=expires_at, scopes=scopes)
+    except TokenRefused:
+        trail.write([refused])
+        raise
+    print(secret)
 
 
 def _stands(token: Token) -> str:

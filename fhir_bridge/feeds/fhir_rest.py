@@ -6,6 +6,7 @@ What is not valid R4 is kept as a refused entry, so that the EHR's people can lo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from apiflask import APIBlueprint
 from flask import request
 
 from fhir_bridge.feeds.allowed import TYPE, WITHHELD, BarredResource, barred_resource
+from fhir_bridge.gateway import trail
 from fhir_bridge.gateway.answers import FHIR, JSON, answer, etag
 from fhir_bridge.gateway.faults import ISSUE_TYPES, Fault, Place, information, unavailable
 from fhir_bridge.gateway.ports import FeedLists, PatientSearch
@@ -22,7 +24,7 @@ from fhir_bridge.gateway.submit import Pending, outcome_url, settle, submit
 from fhir_bridge.pipeline.apply import SENDERS_ID
 from fhir_bridge.pipeline.ports import Kind
 from fhir_bridge.pipeline.receive import remains
-from fhir_bridge.privacy import Action, Decision, event
+from fhir_bridge.privacy import Action, Decision, decide, event
 
 if TYPE_CHECKING:
     from flask import Response
@@ -88,11 +90,27 @@ def _push(method: str, resource_type: str, resource_id: str | None) -> Response:
     try:
         result = settle(seq)
     except Pending:
+        _audit_write("", "stored")
         return _told(202, f"Stored as entry {seq}.", {"Content-Location": outcome_url(seq), "Retry-After": "1"})
+    outcome = ports().queries.outcome(seq)
+    _audit_write((outcome or {}).get("patient") or "", "applied")
     headers = {}
     if result.get("id"):
         headers = {"Location": f"/fhir/{resource_type}/{result['id']}", "ETag": "W/" + etag(result["version"])}
     return _told(201 if result.get("created") else 200, f"Applied as entry {seq}.", headers)
+
+
+def _audit_write(patient: str, reason: str) -> None:
+    """Write whose record a resource went to: the fold's patient, '' where it has none yet."""
+    line = event(
+        caller(),
+        Action.FHIR_WRITE,
+        patient,
+        decide(caller(), Action.FHIR_WRITE, None),
+        route=route(),
+        at=ports().clock(),
+    )
+    trail.record(replace(line, reason=reason))
 
 
 def _told(status: int, text: str, headers: dict[str, str]) -> Response:
@@ -142,7 +160,7 @@ def _refused(raw: bytes, resource_type: str, status: int, code: str, places: tup
 def _barred(raw: bytes, resource_type: str, bar: BarredResource) -> Fault:
     """What this feed may not send is refused, kept (but for notes that must not be), and stands in the audit trail."""
     denied = Decision(allowed=False, reason=bar.code)
-    ports().audit.write([event(caller(), Action.FHIR_WRITE, "", denied, route=route(), at=ports().clock())])
+    trail.record(event(caller(), Action.FHIR_WRITE, "", denied, route=route(), at=ports().clock()))
     kept = remains(raw, len(raw), resource_type) if bar.code == WITHHELD else raw
     place = Place(bar.element, "forbidden", "This feed may not send this.")
     return _refused(kept, resource_type, 403, bar.code, (place,))

@@ -151,6 +151,10 @@ class Queries(Protocol):
 class Audit(Protocol):
     """The audit trail."""
 
+    def begin(self, events: Sequence[AuditEvent]) -> Callable[[], None]:
+        """Hand events over; the call that comes back returns once they are on disk, or raises StoreUnavailable."""
+        ...
+
     def write(self, events: Sequence[AuditEvent]) -> None:
         """Returns once the events are on disk. Raises StoreUnavailable."""
         ...

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from fhir_bridge.gateway import paging
+from fhir_bridge.gateway import paging, trail
 from fhir_bridge.gateway.faults import not_found
 from fhir_bridge.gateway.rights import caller, ports, route
 from fhir_bridge.gateway.routes import resource_type
 from fhir_bridge.privacy import Action, Decision, Subject, decide, display_name, event, subject
-from fhir_bridge.privacy.audit import BREAK_GLASS
+from fhir_bridge.privacy.audit import BREAK_GLASS, NOTHING_FOUND
 from fhir_bridge.privacy.policy import CLEARED, RESTRICTED
 from fhir_bridge.record import project
 
@@ -78,7 +78,10 @@ def listed(listing: Listing, after: Key | None, limit: int) -> tuple[list[tuple[
     elif not more:
         after = None
     on_page = {listing.root(row) for row in page}
-    audit(listing.action, (one for root, one in decided.items() if root in on_page or not one.decision.allowed))
+    told = [one for root, one in decided.items() if root in on_page or not one.decision.allowed]
+    audit(listing.action, told)
+    if not told:
+        _audit_nothing(listing.action)
     cursor = None if after is None else paging.encode(after)
     return [(row, decided[str(listing.root(row))]) for row in page], cursor
 
@@ -141,14 +144,21 @@ def break_glass(root: str, words: str, until: int) -> Shown | None:
     line = event(caller(), action, root, shown.decision, route=route(), at=ports().clock())
     if shown.decision.allowed:
         line = replace(line, reason=BREAK_GLASS, note=words, until=until)
-    ports().audit.write([line])
+    trail.record(line)
+    trail.settle()
     return shown if shown.decision.allowed else None
 
 
 def audit_unknown(action: Action) -> None:
     """Write that something was read that is about no known patient."""
     decision = decide(caller(), action, None)
-    ports().audit.write([event(caller(), action, "", decision, route=route(), at=ports().clock())])
+    trail.record(event(caller(), action, "", decision, route=route(), at=ports().clock()))
+
+
+def _audit_nothing(action: Action) -> None:
+    """Write that somebody searched, where nobody was found: what they asked for tells something too."""
+    line = event(caller(), action, "", decide(caller(), action, None), route=route(), at=ports().clock())
+    trail.record(replace(line, reason=NOTHING_FOUND))
 
 
 def _broken(restricted: set[str]) -> set[str]:
@@ -159,9 +169,9 @@ def _broken(restricted: set[str]) -> set[str]:
 
 
 def audit(action: Action, shown: Iterable[Shown]) -> None:
-    """Write what was decided. Returns once it is on disk."""
+    """Record what was decided: it is on disk before the answer leaves."""
     at = ports().clock()
-    ports().audit.write([event(caller(), action, one.id, one.decision, route=route(), at=at) for one in shown])
+    trail.record(*(event(caller(), action, one.id, one.decision, route=route(), at=at) for one in shown))
 
 
 def _subject(row: Row, others: list[dict[str, Any]]) -> tuple[dict[str, Any], Subject]:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from flask import current_app, g, request
 
+from fhir_bridge.gateway import trail
 from fhir_bridge.gateway.faults import Fault
 from fhir_bridge.gateway.ports import SignIn
 from fhir_bridge.gateway.routes import PUBLIC, declared, resource_type
 from fhir_bridge.privacy import Action, AuditEvent, decide, event
+from fhir_bridge.privacy.audit import Deed
 from fhir_bridge.privacy.policy import QUEUES
 
 if TYPE_CHECKING:
@@ -22,12 +24,14 @@ if TYPE_CHECKING:
     from fhir_bridge.gateway.ports import Ports
     from fhir_bridge.privacy import Principal
 
-EXTENSION = "fhir-bridge"
-SIGN_IN = "sign-in"
-"""The action of an audit event about a caller who could not be told."""
+EXTENSION = trail.EXTENSION
+SIGN_IN = Deed.SIGN_IN
+"""The action of an audit event about who calls."""
 CLIENT_HEADER = "X-Fhir-Bridge-Client"
 """What the TLS front says of a client's certificate; it lets no other such header pass."""
 CHALLENGE = 'Bearer realm="fhir-bridge"'
+READING = (".list", ".read", ".raw")
+"""How the rights end that change nothing; before anything else it is on disk who is there."""
 _ROUTES = "fhir-bridge-rights"
 
 
@@ -63,6 +67,8 @@ def authorise() -> None:
         return
     g.principal = _authenticate()
     _require(Action(right))
+    if not right.endswith(READING):
+        trail.settle()
 
 
 def allowed(action: Action) -> bool:
@@ -79,7 +85,7 @@ def _require(action: Action) -> None:
     """Fault 403 that names the right, where the caller has it not."""
     decision = decide(caller(), action, None, resource_type(route()))
     if not decision.allowed:
-        ports().audit.write([event(caller(), action, "", decision, route=route(), at=ports().clock())])
+        trail.record(event(caller(), action, "", decision, route=route(), at=ports().clock()))
         challenge = f'{CHALLENGE}, error="insufficient_scope", scope="{action}"'
         more = {"right": action.value}
         raise Fault(403, "forbidden", _lacking(action), headers={"WWW-Authenticate": challenge}, more=more)
@@ -92,10 +98,11 @@ def _lacking(action: Action) -> str:
 def _authenticate() -> Principal:
     """Who calls: by token, else by certificate. Fault 401, the same for every reason; the trail knows the reason."""
     known = _by_token() or _by_certificate() or SignIn(None, "no-token")
-    if known.principal is not None:
-        return known.principal
-    denied = AuditEvent(ports().clock(), known.name, "", SIGN_IN, "", False, known.reason, route())
-    ports().audit.write([denied])
+    who = known.principal
+    if who is not None:
+        trail.record(AuditEvent(ports().clock(), who.id, who.role, SIGN_IN, "", True, "signed-in", route()))
+        return who
+    trail.record(AuditEvent(ports().clock(), known.name, "", SIGN_IN, "", False, known.reason, route()))
     raise Fault(401, "unauthorized", "", headers={"WWW-Authenticate": CHALLENGE})
 
 

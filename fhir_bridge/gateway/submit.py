@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from flask import request
 
+from fhir_bridge.gateway import trail
 from fhir_bridge.gateway.faults import Fault, Place, unavailable
 from fhir_bridge.gateway.rights import caller, ports
 from fhir_bridge.pipeline.ports import Draft, JournalFull, Kind
@@ -91,6 +92,7 @@ def submit(kind: Kind, feed: str, entry_type: str, body: bytes, patient: str, *,
 
 
 def _append(draft: Draft) -> Receipt:
+    trail.settle()
     try:
         return ports().writer.append(draft)
     except JournalFull:

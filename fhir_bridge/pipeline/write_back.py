@@ -1,15 +1,16 @@
 """Write-back: takes what is due from the outbox and sends it to its EHR, at most once and in each patient's order.
 
 The way of one delivery (FOLD 18-19): wait until the state has caught up with the journal, ask the interlock, validate,
-make the attempt durable, send, make the answer durable. Nothing is written but entries of the journal; the fold moves
-the delivery. So a crash at any point leaves either nothing (not sent) or an attempt without an answer, and that is
-*unsure*: a person settles it, it is never sent again blindly. No SQL, no HTTP and no wall clock here.
+audit, make the attempt durable, send, make the answer durable. Nothing else is written but entries of the journal; the
+fold moves the delivery. So a crash at any point leaves either nothing (not sent) or an attempt without an answer, and
+that is *unsure*: a person settles it, it is never sent again blindly. No SQL, no HTTP and no wall clock here.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,8 @@ class Ports:
     """What write-back needs from outside.
 
     `head` is the journal's highest durable seq. `interlock` says why a delivery must not go now, or None. `check` gives
-    an OperationOutcome for a resource that is not valid R4, or None. `clock` is read when an entry is made.
+    an OperationOutcome for a resource that is not valid R4, or None. `clock` is read when an entry is made. `audit`
+    puts into the audit trail that a delivery is about to leave (None), or what came of it; it raises AuditUnavailable.
     """
 
     journal: JournalWriter
@@ -53,6 +55,11 @@ class Ports:
     interlock: Callable[[Delivery], str | None]
     check: Callable[[dict[str, Any]], dict[str, Any] | None]
     clock: Callable[[], Instant]
+    audit: Callable[[Delivery, Answer | None], None]
+
+
+class AuditUnavailable(Exception):
+    """The audit trail cannot be written now: nothing may leave."""
 
 
 def _is_ahead(moment: Instant, now: Instant, longest: Instant) -> bool:
@@ -175,6 +182,7 @@ class WriteBack:
 
     def _attempt(self, delivery: Delivery) -> bool:
         """Make the attempt durable; False when it must not be sent. A repeat means that it was attempted before."""
+        self._ports.audit(delivery, None)
         self._doubtful[delivery.id] = delivery.generation
         receipt = self._ports.journal.append(attempt_draft(delivery, self._ports.clock()))
         del self._doubtful[delivery.id]
@@ -197,16 +205,21 @@ class WriteBack:
     # entries
 
     def _answer(self, delivery: Delivery, answer: Answer) -> None:
-        """Make an answer durable, however long the journal takes. If we are stopped first, it is unsure later."""
+        """Make an answer durable and tell of it, however long that takes. Stopped before that, it is unsure later."""
         draft = answer_draft(delivery, answer, self._ports.clock())
+        if self._insist(partial(self._append, draft)):
+            self._insist(partial(self._ports.audit, delivery, answer))
+
+    def _insist(self, step: Callable[[], None]) -> bool:
+        """Try until it is done; False where we are stopped first."""
         while True:
             try:
-                self._append(draft)
-            except JournalFull:
+                step()
+            except (JournalFull, AuditUnavailable):
                 if self._stop.wait(POLL_SECONDS):
-                    return
+                    return False
             else:
-                return
+                return True
 
     def _append(self, draft: Draft) -> None:
         self._ports.journal.append(draft)

@@ -1,237 +1,279 @@
-"""The audit trail: a SQLite file of its own, append-only, hash-chained; events are on disk before their answer leaves.
+"""The audit trail of one process: events are on disk before their answer leaves; all that wait share one sync.
 
-Requests that end at the same time share one sync: whoever gets the lock first writes for all that wait. Repeats within
-five minutes are counted beside their first event. It stands apart from the state because it is no fold of the journal,
-and from privacy/audit.py because that holds values only.
+A thread of its own writes whatever has come together since its last sync, as one group. Repeats within five minutes
+are counted in memory beside their first event, which is on disk before any of them is answered; their numbers follow
+within seconds and at the end. So a crash can lose how often somebody looked again, never that they looked. Engines
+keep the events: audit_sqlite.py and postgres/audit.py.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
 
 from fhir_bridge.gateway.ports import StoreUnavailable
-from fhir_bridge.privacy.audit import BREAK_GLASS, WINDOW, AuditEvent, Repeat, link, repeat_of
+from fhir_bridge.privacy.audit import WINDOW, AuditEvent, Repeat, Verdict, repeat_of, well_formed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-_TABLE = """
-CREATE TABLE IF NOT EXISTS event (
-    n INTEGER PRIMARY KEY,          -- 1, 2, 3, … without a gap
-    at INTEGER NOT NULL,            -- µs
-    principal TEXT NOT NULL,
-    role TEXT NOT NULL,
-    action TEXT NOT NULL,
-    patient TEXT NOT NULL,          -- exactly one; '' where a caller was turned away first, or read what is about none
-    allowed INTEGER NOT NULL CHECK (allowed IN (0, 1)),
-    reason TEXT NOT NULL,
-    route TEXT NOT NULL,            -- the template
-    note TEXT NOT NULL,             -- the caller's own words
-    until INTEGER NOT NULL,         -- µs: when a grant ends; 0 for none
-    hash TEXT NOT NULL,             -- over this event and the hash before it
-    CHECK (patient <> '' OR NOT allowed OR action IN ('audit.read', 'break-glass.list', 'message.raw', 'feed.control'))
-) STRICT;
-"""
-_REST = """
-CREATE INDEX IF NOT EXISTS event_patient ON event (patient, n);
-CREATE INDEX IF NOT EXISTS event_glass ON event (principal, until) WHERE until > 0;
-CREATE TRIGGER IF NOT EXISTS event_kept BEFORE DELETE ON event BEGIN SELECT raise(ABORT, 'kept for good'); END;
-CREATE TRIGGER IF NOT EXISTS event_fixed BEFORE UPDATE ON event BEGIN SELECT raise(ABORT, 'kept for good'); END;
-CREATE TABLE IF NOT EXISTS repeat ( -- how often events were repeated within the window of their first
-    n INTEGER PRIMARY KEY,
-    times INTEGER NOT NULL,
-    last_at INTEGER NOT NULL
-) STRICT;
-"""
-_NAMES = ("at", "principal", "role", "action", "patient", "allowed", "reason", "route", "note", "until")
-_COLUMNS = ", ".join(_NAMES)
-_SELECT = f"SELECT event.n, {_COLUMNS}, 1 + coalesce(times, 0) FROM event LEFT JOIN repeat ON repeat.n = event.n"  # noqa: S608 - names above
-_INSERT = f"INSERT INTO event (n, {_COLUMNS}, hash) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608 - names above
-_COUNT = "INSERT INTO repeat VALUES (?,1,?) ON CONFLICT (n) DO UPDATE SET times = times + 1, last_at = excluded.last_at"
+FLUSH_SECONDS = 2.0
+"""How long numbers of repeats stand in memory only."""
+WAIT_SECONDS = 30.0
+"""How long somebody waits for a sync before they are told that nothing was written."""
 _MOST_OPEN = 10_000
 """Events whose repeats are counted at most; beyond that the oldest are forgotten, and their repeats written again."""
 
+_log = structlog.get_logger(__name__)
 
-class _Waiting:
-    """Events of one request, and what became of them."""
 
-    __slots__ = ("done", "error", "events")
+class AuditStore(Protocol):
+    """What an engine does. Everything raises StoreUnavailable; `append` and `count` come from one thread at a time."""
 
-    def __init__(self, events: Sequence[AuditEvent]) -> None:
-        self.events = events
-        self.done = False
+    def append(self, events: Sequence[AuditEvent]) -> list[int]:
+        """Put events at the end of the chain, all or none; their numbers, once they are on disk."""
+        ...
+
+    def count(self, repeats: Mapping[int, tuple[int, int]]) -> None:
+        """Add to how often events were repeated: number → (times, instant of the last)."""
+        ...
+
+    def glass(self, principal: str, patients: Iterable[str], at: int) -> set[str]:
+        """See gateway.ports.Audit."""
+        ...
+
+    def looks(self, grant: AuditEvent) -> int:
+        """See gateway.ports.Audit."""
+        ...
+
+    def events(
+        self, patients: Sequence[str] | None, *, reason: str | None, before: int | None, limit: int
+    ) -> list[tuple[int, AuditEvent]]:
+        """See gateway.ports.Audit."""
+        ...
+
+    def page(self, patients: Sequence[str], after: int, limit: int) -> list[tuple[int, AuditEvent]]:
+        """(number, event) of these patients behind a number, oldest first."""
+        ...
+
+    def last(self, principal: str, action: str) -> AuditEvent | None:
+        """The newest of the events about settings that somebody caused."""
+        ...
+
+    def verify(self, anchor: tuple[int, str] | None) -> Verdict:
+        """Go along the whole chain."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+class _First:
+    """An event that may be repeated, or not: its number once it is on disk, and the repeats that are not."""
+
+    __slots__ = ("event", "group", "last_at", "number", "times")
+
+    def __init__(self, event: AuditEvent, group: _Group) -> None:
+        self.event, self.group = event, group
+        self.number, self.times, self.last_at = 0, 0, event.at
+
+
+class _Group:
+    """What is written in one go, and what became of it."""
+
+    __slots__ = ("done", "error", "firsts")
+
+    def __init__(self) -> None:
+        self.firsts: list[_First] = []
+        self.done = threading.Event()
         self.error: str | None = None
 
+    def end(self, error: str | None = None) -> None:
+        self.error = error
+        self.done.set()
 
-class SqliteAudit:
-    """Implements gateway.ports.Audit. Thread-safe; other processes may read the file."""
+    def wait(self) -> None:
+        if not self.done.wait(WAIT_SECONDS):
+            raise StoreUnavailable("the audit trail does not answer")
+        if self.error is not None:
+            raise StoreUnavailable(self.error)
 
-    def __init__(self, path: Path, *, busy_timeout: float = 2.0) -> None:
-        path.touch(mode=0o600)
-        self._database = sqlite3.connect(path, isolation_level=None, timeout=busy_timeout, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
-        _make_tables(self._database)
-        self._open: dict[Repeat, tuple[int, int]] = {}  # what may be repeated → its first event: number and instant
-        self._queue: list[_Waiting] = []
-        self._queue_lock = threading.Lock()
-        self._file_lock = threading.Lock()
 
-    def write(self, events: Sequence[AuditEvent]) -> None:
+class AuditTrail:
+    """Implements gateway.ports.Audit over an engine. Thread-safe; other processes may write to the same trail."""
+
+    def __init__(self, store: AuditStore, *, flush_seconds: float = FLUSH_SECONDS) -> None:
+        self.store = store
+        self._flush_seconds = flush_seconds
+        self._ready = threading.Condition()
+        self._open: dict[Repeat, _First] = {}
+        self._counted: set[_First] = set()
+        self._next, self._flush = _Group(), _Group()
+        self._flush_asked = self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def begin(self, events: Iterable[AuditEvent]) -> Callable[[], None]:
+        """Hand events over; the call that comes back returns once they are on disk, or raises StoreUnavailable.
+
+        Raises NobodyNamed, and StoreUnavailable after the end.
+        """
+        lines = [well_formed(event) for event in events]
+        with self._ready:
+            if self._closed:
+                raise StoreUnavailable("the audit trail is closed")
+            groups = {group for line in lines if (group := self._take(line)) is not None}
+            if groups or self._counted:
+                self._wake()
+        return partial(_wait_for, groups)
+
+    def write(self, events: Iterable[AuditEvent]) -> None:
         """Returns once the events are on disk. Raises StoreUnavailable: then the caller must not answer."""
-        if not events:
-            return
-        mine = _Waiting(events)
-        with self._queue_lock:
-            self._queue.append(mine)
-        with self._file_lock:
-            if not mine.done:
-                self._write_all()
-        if mine.error is not None:
-            raise StoreUnavailable(f"audit.db cannot be written ({mine.error})")
+        self.begin(events)()
+
+    def flush(self) -> None:
+        """Returns once the numbers of all repeats so far are on disk."""
+        with self._ready:
+            if not self._counted:
+                return
+            self._flush_asked, flush = True, self._flush
+            self._wake()
+        flush.wait()
 
     def glass(self, principal: str, patients: Iterable[str], at: int) -> set[str]:
         """Those of these patients for whom the caller broke the glass, where the time is not over."""
-        wanted = tuple(patients)
-        marks = ",".join("?" * len(wanted))
-        sql = f"SELECT patient FROM event WHERE principal = ? AND until > ? AND patient IN ({marks}) AND reason = ?"  # noqa: S608 - marks
-        return {row[0] for row in self._read(sql, (principal, at, *wanted, BREAK_GLASS))}
+        return self.store.glass(principal, patients, at)
 
     def looks(self, grant: AuditEvent) -> int:
         """How often a caller looked through the glass that they broke."""
-        sql = (
-            "SELECT sum(1 + coalesce(times, 0)) FROM event LEFT JOIN repeat ON repeat.n = event.n "
-            "WHERE patient = ? AND principal = ? AND reason = 'glass-broken' AND at BETWEEN ? AND ?"
-        )
-        return self._read(sql, (grant.patient, grant.principal, grant.at, grant.until))[0][0] or 0
+        self.flush()
+        return self.store.looks(grant)
 
     def events(
         self, patients: Sequence[str] | None = None, *, reason: str | None = None, before: int | None = None, limit: int
     ) -> list[tuple[int, AuditEvent]]:
         """(number, event), newest first: of these patients, or all; those with this reason; before a number."""
-        where = ["true"]
-        values: list[Any] = []
-        if patients is not None:
-            where.append(f"patient IN ({','.join('?' * len(patients))})")
-            values += patients
-        bounds: dict[str, str | int | None] = {"reason = ?": reason, "event.n < ?": before}
-        for condition, value in bounds.items():
-            if value is not None:
-                where.append(condition)
-                values.append(value)
-        sql = f"{_SELECT} WHERE {' AND '.join(where)} ORDER BY event.n DESC LIMIT ?"
-        return [(row[0], _event(row)) for row in self._read(sql, (*values, limit))]
+        self.flush()
+        return self.store.events(patients, reason=reason, before=before, limit=limit)
+
+    def page(self, patients: Sequence[str], after: int = 0, limit: int = 1000) -> list[tuple[int, AuditEvent]]:
+        """(number, event) of these patients behind a number, oldest first."""
+        self.flush()
+        return self.store.page(patients, after, limit)
 
     def read(self, patient: str, after: int = 0, limit: int = 1000) -> list[AuditEvent]:
         """Events of one patient, oldest first."""
-        rows = self._read(
-            f"{_SELECT} WHERE patient = ? AND event.n > ? ORDER BY event.n LIMIT ?", (patient, after, limit)
-        )
-        return [_event(row) for row in rows]
+        return [event for _, event in self.page([patient], after, limit)]
 
-    def verify(self) -> tuple[int, str, int | None]:
-        """How many events there are, the newest hash, and the number of the first that does not fit the one before."""
-        with self._file_lock:
-            return verify(self._database)
+    def last(self, principal: str, action: str) -> AuditEvent | None:
+        """The newest of the events about settings that somebody caused."""
+        return self.store.last(principal, action)
+
+    def verify(self, anchor: tuple[int, str] | None = None) -> Verdict:
+        """Go along the whole chain."""
+        return self.store.verify(anchor)
 
     def close(self) -> None:
-        """Close the file."""
-        self._database.close()
+        """Write what is left, then let go of the store. What comes later is refused."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify()
+        if self._thread is not None:
+            self._thread.join()
+        self.store.close()
 
-    def _read(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        try:
-            with self._file_lock:
-                return self._database.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise StoreUnavailable(f"audit.db cannot be read ({_name(error)})") from None
+    # the writing thread
 
-    def _write_all(self) -> None:
-        with self._queue_lock:
-            group, self._queue = self._queue, []
-        error, opened = None, dict[Repeat, tuple[int, int]]()
-        try:
-            self._database.execute("BEGIN IMMEDIATE")
-            self._append((event for waiting in group for event in waiting.events), opened)
-            self._database.execute("COMMIT")
-        except sqlite3.Error as failure:
-            error = _name(failure)
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-        else:
-            self._remember(opened)
-        for waiting in group:
-            waiting.error = error
-            waiting.done = True
-
-    def _append(self, events: Iterable[AuditEvent], opened: dict[Repeat, tuple[int, int]]) -> None:
-        """Add events to the chain, and count repeats; `opened` gets what may be repeated from now on."""
-        number, previous = self._database.execute("SELECT n, hash FROM event ORDER BY n DESC LIMIT 1").fetchone() or (
-            0,
-            "",
-        )
-        for event in events:
-            repeat = repeat_of(event)
-            first = (opened.get(repeat) or self._open.get(repeat)) if repeat else None
-            if first and 0 <= event.at - first[1] < WINDOW:
-                self._database.execute(_COUNT, (first[0], event.at))
-                continue
-            number += 1
-            previous = link(previous, number, event)
-            self._database.execute(_INSERT, (number, *(getattr(event, name) for name in _NAMES), previous))
-            if repeat:
-                opened[repeat] = number, event.at
-
-    def _remember(self, opened: dict[Repeat, tuple[int, int]]) -> None:
-        for repeat, first in opened.items():
+    def _take(self, line: AuditEvent) -> _Group | None:
+        """Count a repeat, or queue a first; the group to wait for, None where the first is on disk already."""
+        repeat = repeat_of(line)
+        known = self._open.get(repeat) if repeat is not None else None
+        if known is not None and 0 <= line.at - known.event.at < WINDOW:
+            known.times += 1
+            known.last_at = line.at
+            self._counted.add(known)
+            return None if known.number else known.group
+        first = _First(line, self._next)
+        self._next.firsts.append(first)
+        if repeat is not None:
             self._open.pop(repeat, None)
             self._open[repeat] = first
-        while len(self._open) > _MOST_OPEN:
-            del self._open[next(iter(self._open))]
+            if len(self._open) > _MOST_OPEN:
+                del self._open[next(iter(self._open))]
+        return self._next
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+            self._thread.start()
+        self._ready.notify()
+
+    def _run(self) -> None:
+        flushed = time.monotonic()
+        closing = False
+        while not closing:
+            with self._ready:
+                while not (self._next.firsts or self._flush_asked or self._closed):
+                    left = flushed + self._flush_seconds - time.monotonic() if self._counted else None
+                    if left is not None and left <= 0:
+                        break
+                    self._ready.wait(left)
+                closing = self._closed
+                group, self._next = self._next, _Group()
+                asked, self._flush_asked = self._flush_asked, False
+            if group.firsts:
+                self._append(group)
+            if closing or asked or time.monotonic() >= flushed + self._flush_seconds:
+                self._count()
+                flushed = time.monotonic()
+
+    def _append(self, group: _Group) -> None:
+        error = None
+        try:
+            numbers = self.store.append([first.event for first in group.firsts])
+        except Exception as failure:  # noqa: BLE001 - whatever broke, those who wait are told and the thread lives on
+            error = str(failure) if isinstance(failure, StoreUnavailable) else type(failure).__name__
+            _log.error("audit.not-written", error=error, events=len(group.firsts))
+            numbers = []
+        with self._ready:
+            for first, number in zip(group.firsts, numbers, strict=False):
+                first.number = number
+            if error is not None:
+                self._forget(group)
+        group.end(error)
+
+    def _forget(self, group: _Group) -> None:
+        """What was not written is nobody's first."""
+        lost = set(group.firsts)
+        self._open = {repeat: first for repeat, first in self._open.items() if first not in lost}
+        self._counted -= lost
+
+    def _count(self) -> None:
+        with self._ready:
+            ready = [first for first in self._counted if first.number]
+            repeats = {first.number: (first.times, first.last_at) for first in ready}
+            for first in ready:
+                first.times = 0
+            self._counted.difference_update(ready)
+            flush, self._flush = self._flush, _Group()
+        error = None
+        try:
+            if repeats:
+                self.store.count(repeats)
+        except Exception as failure:  # noqa: BLE001 - as above; the numbers are kept and tried again
+            error = str(failure) if isinstance(failure, StoreUnavailable) else type(failure).__name__
+            _log.error("audit.not-counted", error=error, events=len(ready))
+            with self._ready:
+                for first in ready:
+                    first.times += repeats[first.number][0]
+                self._counted.update(ready)
+        flush.end(error)
 
 
-def verify(database: sqlite3.Connection) -> tuple[int, str, int | None]:
-    """SqliteAudit.verify, on any connection to the file."""
-    number, previous = 0, ""
-    for row in database.execute(f"SELECT n, {_COLUMNS}, 1, hash FROM event ORDER BY n"):  # noqa: S608 - names above
-        number += 1
-        if row[0] != number or row[-1] != link(previous, number, _event(row[:-1])):
-            return number, previous, number
-        previous = row[-1]
-    return number, previous, None
-
-
-def _make_tables(database: sqlite3.Connection) -> None:
-    """The tables; the trail of an earlier version, which had no chain, becomes the chain's beginning."""
-    database.execute(_TABLE)
-    if "hash" not in {row[1] for row in database.execute("PRAGMA table_info(event)")}:
-        database.execute("BEGIN IMMEDIATE")
-        database.execute("ALTER TABLE event RENAME TO earlier")
-        for name in ("event_kept", "event_fixed"):
-            database.execute(f"DROP TRIGGER {name}")
-        database.execute("DROP INDEX event_patient")
-        database.execute(_TABLE)
-        database.executemany(_INSERT, list(_chained(database)))
-        database.execute("DROP TABLE earlier")
-        database.execute("COMMIT")
-    database.executescript(_REST)
-
-
-def _chained(database: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
-    previous, columns = "", ", ".join(_NAMES[:8])
-    rows = database.execute(f"SELECT n, {columns}, '', 0, 1 FROM earlier ORDER BY n")  # noqa: S608 - names above
-    for number, row in enumerate(rows, start=1):
-        previous = link(previous, number, _event(row))
-        yield (number, *row[1:-1], previous)
-
-
-def _event(row: Sequence[Any]) -> AuditEvent:
-    event = AuditEvent(*row[1:])
-    return replace(event, allowed=bool(event.allowed))
-
-
-def _name(error: sqlite3.Error) -> str:
-    return getattr(error, "sqlite_errorname", type(error).__name__)
+def _wait_for(groups: Iterable[_Group]) -> None:
+    for group in groups:
+        group.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from functools import partial
 from importlib.metadata import version
+from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
 
 from adapters.fhir.validation import validate
@@ -15,8 +16,8 @@ from fhir_bridge.feeds.http_feeds import HttpFeeds
 from fhir_bridge.gateway.ports import FeedLists, NoFront, Ports
 from fhir_bridge.gateway.ports import Settings as GatewaySettings
 from fhir_bridge.gateway.refusals import barred_event
-from fhir_bridge.store.audit import SqliteAudit
-from fhir_bridge.store.tokens import SqliteTokens, ensure_first
+from fhir_bridge.privacy.audit import deed
+from fhir_bridge.store.tokens import ensure_first
 from fhir_bridge.wiring.client_certificates import CertificatePrincipals, front_secret
 from fhir_bridge.wiring.explain import Explainer
 from fhir_bridge.wiring.processes import clock
@@ -25,13 +26,17 @@ from fhir_bridge.wiring.stores import stores_of
 if TYPE_CHECKING:
     from fhir_bridge.config import Settings
     from fhir_bridge.gateway.ports import Audit, Certificates, Tokens
+    from fhir_bridge.privacy.audit import Deed
+    from fhir_bridge.store.audit import AuditTrail
+    from fhir_bridge.store.tokens import SqlTokens
 
 
 def gateway_ports(settings: Settings) -> Ports:
     """The ports of the web process; the journal and the state must exist by now."""
     stores = stores_of(settings)
     journal, reader, queries = stores.appender(), stores.reader(), stores.queries()
-    audit = SqliteAudit(settings.audit_file)
+    audit = stores.audit()
+    Finalize(None, audit.close, exitpriority=1)  # granian's worker ends without atexit
     explainer = Explainer(settings, queries, reader, stores.namespace())
     desk = Desk(settings.var, stores.pauses())
     told = partial(_barred, audit)
@@ -42,7 +47,7 @@ def gateway_ports(settings: Settings) -> Ports:
         reader=reader,
         queries=queries,
         audit=audit,
-        tokens=_sign_ins(settings),
+        tokens=_sign_ins(settings, open_tokens(settings, stores.tokens(), audit)),
         clock=clock,
         settings=GatewaySettings(
             version=version("fhir-bridge"),
@@ -88,9 +93,9 @@ def _certificates(settings: Settings) -> Certificates:
     return CertificatePrincipals(front_secret(settings.var), settings.certificates)
 
 
-def _sign_ins(settings: Settings) -> Tokens:
+def _sign_ins(settings: Settings, local: Tokens) -> Tokens:
     """Local tokens, and the configured issuer's beside them."""
-    local, auth = open_tokens(settings), settings.auth
+    auth = settings.auth
     if auth is None:
         return local
     from adapters.oidc.keys import IssuerKeys  # noqa: PLC0415 - its cryptography is loaded where an issuer is configured
@@ -102,9 +107,12 @@ def _sign_ins(settings: Settings) -> Tokens:
     return OidcOrLocal(local, verifier, auth)
 
 
-def open_tokens(settings: Settings) -> SqliteTokens:
+def open_tokens(settings: Settings, tokens: SqlTokens, audit: AuditTrail) -> SqlTokens:
     """The installation's tokens, the first one made when there is none."""
-    tokens = SqliteTokens(settings.var / "tokens.db")
+
+    def told(kind: Deed, name: str) -> None:
+        audit.write([deed(kind, at=clock(), note=name, route="start")])
+
     first = settings.var / "token"
-    ensure_first(tokens, settings.token, first, make_secret=lambda: secrets.token_urlsafe(32), at=clock())
+    ensure_first(tokens, settings.token, first, make_secret=lambda: secrets.token_urlsafe(32), at=clock(), told=told)
     return tokens

@@ -62,12 +62,14 @@ def wire(settings: Settings, ready: Callable[[str], None]) -> None:
     """The journal's one writer, its socket, and the MLLP listeners. Puts the configured sets in force first."""
     from fhir_bridge.feeds.desk import Desk
     from fhir_bridge.feeds.wire_process import run_wire
-    from fhir_bridge.store.audit import SqliteAudit
+    from fhir_bridge.wiring.deeds import audit_start
 
     stores = stores_of(settings)
     stores.prepare()
     with ProcessPoolExecutor(1, mp_context=get_context("fork")) as beside:  # the compiler's memory goes with it
         drafts = beside.submit(_activations, settings, clock()).result()
+    trail = stores.audit()
+    audit_start(trail, settings, drafts, clock())
     journal, server = stores.own_journal()
     for draft in drafts:
         journal.append(draft)
@@ -79,7 +81,7 @@ def wire(settings: Settings, ready: Callable[[str], None]) -> None:
         ready=ready,
         outcomes=_outcomes(settings),
         desk=Desk(settings.var, stores.pauses()),
-        audit=SqliteAudit(settings.audit_file),
+        audit=trail,
     )
 
 
@@ -240,11 +242,10 @@ def _when_it_answers(url: str, ready: Callable[[str], None]) -> None:
 
 def front(settings: Settings, ready: Callable[[str], None]) -> None:
     """HTTP over TLS before `web`, where the settings name a certificate for it."""
-    from fhir_bridge.store.audit import SqliteAudit
     from fhir_bridge.wiring.front import run_front
 
     assert settings.http.tls is not None  # it is not started otherwise
-    run_front(settings, settings.http.tls, SqliteAudit(settings.audit_file), clock, ready)
+    run_front(settings, settings.http.tls, stores_of(settings).audit(), clock, ready)
 
 
 def deliver(settings: Settings, ready: Callable[[str], None]) -> None:
@@ -255,10 +256,11 @@ def deliver(settings: Settings, ready: Callable[[str], None]) -> None:
     from fhir_bridge.destinations.fhir_server import FhirServer
     from fhir_bridge.pipeline.timers import Timers
     from fhir_bridge.pipeline.write_back import Ports, WriteBack
+    from fhir_bridge.wiring.deeds import audit_send
 
     stop = stop_on_signals()
     stores = stores_of(settings)
-    journal, outbox, reader = stores.appender(), stores.outbox(), stores.reader()
+    journal, outbox, reader, trail = stores.appender(), stores.outbox(), stores.reader(), stores.audit()
     ports = Ports(
         journal=journal,
         head=reader.head,
@@ -269,12 +271,14 @@ def deliver(settings: Settings, ready: Callable[[str], None]) -> None:
         interlock=lambda delivery: interlock(outbox, delivery),
         check=lambda resource: from_issues(issues) if (issues := validate(resource)) else None,
         clock=clock,
+        audit=lambda delivery, answer: audit_send(trail, clock(), delivery, answer),
     )
     timers = threading.Thread(target=Timers(journal, outbox, clock).run, args=(stop,), name="timers")
     timers.start()
     ready("")
     WriteBack(ports, stop).run()
     timers.join()
+    trail.close()
     journal.close()
 
 

@@ -1,7 +1,7 @@
-"""Which engine keeps the journal and the state: one setting, read here and nowhere else.
+"""Which engine keeps journal, state, audit trail and tokens: one setting, read here and nowhere else.
 
 Each class makes the stores of one engine for whichever process asks. Imports stand inside, so that an installation on
-SQLite never loads psycopg. Tokens and audit are files of each node on either engine (wiring/gateway.py).
+SQLite never loads psycopg.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from fhir_bridge.config import Settings
     from fhir_bridge.feeds.pauses import Pauses
     from fhir_bridge.pipeline.ports import JournalReader
+    from fhir_bridge.store.audit import AuditTrail
     from fhir_bridge.store.journal_socket import JournalClient, JournalServer
     from fhir_bridge.store.journal_sqlite import SqliteJournal
     from fhir_bridge.store.outbox_sql import SqlOutbox
     from fhir_bridge.store.postgres.journal import PostgresJournal
+    from fhir_bridge.store.postgres.reading import Reading
     from fhir_bridge.store.queries_sql import SqlQueries
+    from fhir_bridge.store.tokens import SqlTokens
 
     OwnJournal: TypeAlias = SqliteJournal | PostgresJournal
     Appender: TypeAlias = JournalClient | PostgresJournal
@@ -75,6 +78,20 @@ class SqliteStores:
 
         return SqliteOutbox(self._settings.state_file)
 
+    def audit(self) -> AuditTrail:
+        """The audit trail, to write to and to read."""
+        from fhir_bridge.store.audit_sqlite import SqliteAudit
+
+        self._settings.var.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return SqliteAudit(self._settings.audit_file)
+
+    def tokens(self) -> SqlTokens:
+        """The local tokens."""
+        from fhir_bridge.store.tokens import SqliteTokens
+
+        self._settings.var.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return SqliteTokens(self._settings.token_file)
+
     def pauses(self) -> Pauses:
         """Which feeds are paused."""
         from fhir_bridge.feeds.pauses import FilePauses
@@ -93,6 +110,7 @@ class PostgresStores:
 
     def __init__(self, url: str, settings: Settings) -> None:
         self._url, self._settings = url, settings
+        self._reading: Reading | None = None
 
     def prepare(self) -> None:
         """Make the tables of a fresh database. Raises NewerSchema, OlderSchema."""
@@ -142,13 +160,33 @@ class PostgresStores:
         """The state for pages and callers."""
         from fhir_bridge.store.postgres.queries import PostgresQueries
 
-        return PostgresQueries(self._url)
+        return PostgresQueries(self._url, self._one_reading())
 
     def outbox(self) -> Outbox:
         """The state for deliveries and timers."""
         from fhir_bridge.store.postgres.outbox import PostgresOutbox
 
         return PostgresOutbox(self._url)
+
+    def audit(self) -> AuditTrail:
+        """The audit trail, to write to and to read."""
+        from fhir_bridge.store.postgres.audit import PostgresAudit
+
+        return PostgresAudit(self._url, self._one_reading())
+
+    def tokens(self) -> SqlTokens:
+        """The local tokens."""
+        from fhir_bridge.store.postgres.tokens import PostgresTokens
+
+        return PostgresTokens(self._url, self._one_reading())
+
+    def _one_reading(self) -> Reading:
+        """One connection for each thread of this process that reads, whatever it reads."""
+        from fhir_bridge.store.postgres.reading import Reading
+
+        if self._reading is None:
+            self._reading = Reading(self._url, "fhir-bridge web")
+        return self._reading
 
     def pauses(self) -> Pauses:
         """Which feeds are paused, at every node."""

@@ -15,6 +15,7 @@ from fhir_bridge.store.journal_sqlite import SqliteJournal, SqliteJournalReader
 from fhir_bridge.store.postgres.connection import connect
 from fhir_bridge.store.postgres.journal import PostgresJournal
 from fhir_bridge.store.postgres.journal_reader import PostgresJournalReader
+from tests.engines.access import PostgresAccess, SqliteAccess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,3 +101,11 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteEng
         running = (SqliteEngine if request.param == "sqlite" else SocketEngine)(tmp_path)
     yield running
     running.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def access(request: pytest.FixtureRequest, tmp_path: Path) -> SqliteAccess | PostgresAccess:
+    """Where an audit trail and tokens are kept."""
+    if request.param == "postgres":
+        return PostgresAccess(request.getfixturevalue("postgres").new_schema())
+    return SqliteAccess(tmp_path)

@@ -88,6 +88,7 @@ class Gateway:
             interlock=lambda _: None,
             check=lambda resource: from_issues(issues) if (issues := validate(resource)) else None,
             clock=self.clock,
+            audit=lambda _, __: None,
         )
         self.write_back = WriteBack(ports, self.stop, executor) if executor else WriteBack(ports, self.stop)
 

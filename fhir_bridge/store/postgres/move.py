@@ -1,4 +1,4 @@
-"""Moves an installation from SQLite into an empty database: the journal with its numbers, the state as it was folded.
+"""Moves an installation from SQLite into an empty database: journal, state as it was folded, audit trail, tokens.
 
 One transaction: unless the digests of journal and state are equal on both sides at its end, nothing is left behind.
 Nothing is folded again, so that what a fold version decided stays decided (FOLD 12). SQLite's files are only read.
@@ -9,11 +9,13 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from contextlib import closing
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.pipeline.ports import Kind, concerns_everyone
 from fhir_bridge.store import digest
+from fhir_bridge.store.postgres import move_access
 from fhir_bridge.store.postgres.connection import connect
 from fhir_bridge.store.postgres.journal_group import key_hash
 
@@ -49,32 +51,43 @@ class NotEmpty(Exception):
     """The database holds entries already."""
 
 
-def count(journal: Path, state: Path) -> int:
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What an installation on SQLite consists of; the last two may be missing."""
+
+    journal: Path
+    state: Path
+    trail: Path
+    tokens: Path
+
+
+def count(files: Files) -> int:
     """How many rows there are to copy."""
-    with closing(_open(journal)) as entries, closing(_open(state)) as folded:
-        total = _number(entries, "entry")
+    with closing(_open(files.journal)) as entries, closing(_open(files.state)) as folded:
+        total = _number(entries, "entry") + move_access.count(files.trail, files.tokens)
         return total + sum(_number(folded, table) for table in _STATE)
 
 
-def move(journal: Path, state: Path, url: str, told: Callable[[int], None]) -> list[str]:
+def move(files: Files, url: str, told: Callable[[int], None]) -> list[str]:
     """Copy; the tables whose digests differ (then nothing was kept). `told` gets the number of rows copied so far.
 
     Raises NotEmpty.
     """
     done = _Progress(told)
     with (
-        closing(_open(journal)) as entries,
-        closing(_open(state)) as folded,
+        closing(_open(files.journal)) as entries,
+        closing(_open(files.state)) as folded,
         connect(url, application="fhir-bridge move") as target,
     ):
         target.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         target.execute("LOCK TABLE entry IN EXCLUSIVE MODE")
-        if target.execute("SELECT 1 FROM entry LIMIT 1").fetchone():
+        if target.execute("SELECT 1 FROM entry LIMIT 1").fetchone() or not move_access.is_empty(target):
             target.execute("ROLLBACK")
             raise NotEmpty("the database holds entries already: move into an empty one")
         _copy_journal(entries, target, done)
         _copy_state(folded, target, done)
         differing = _differing(entries, folded, target)
+        differing += move_access.copy(files.trail, files.tokens, target, done.through)
         target.execute("ROLLBACK" if differing else "COMMIT")
     return differing
 

@@ -32,8 +32,8 @@ class PostgresQueries(SqlQueries):
 
     HAS_WORD = "position(? in part.doc) > 0"
 
-    def __init__(self, url: str) -> None:
-        self._reading = Reading(url, "fhir-bridge web")
+    def __init__(self, url: str, reading: Reading | None = None) -> None:
+        self._reading = reading or Reading(url, "fhir-bridge web")
 
     def close(self) -> None:
         """Close this thread's connection."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from fhir_bridge.pipeline.state import PatientRow
@@ -132,12 +134,31 @@ def test_a_read_is_audited_before_it_is_answered(world):
     assert world.trail(uid("thomas")) == [("pra-anna", "patient.read", True)]
 
 
-def test_no_answer_where_the_audit_trail_cannot_be_written(world):
-    world.audit._database.execute("PRAGMA query_only = ON")
-    response = world.client().get(f"/api/patients/{GRACE}")
+@pytest.mark.parametrize(
+    "path", [f"/api/patients/{GRACE}", "/api/patients?family=nobody", f"/api/patients/{uid('vera')}"]
+)
+def test_no_answer_where_the_audit_trail_cannot_be_written(world, path):
+    """Neither what is there, nor that nobody is, nor that one may not see it."""
+    world.audit.store._database.execute("PRAGMA query_only = ON")
+    response = world.client().get(path)
     assert response.status_code == 503
     assert response.json["code"] == "store-unavailable"
-    world.audit._database.execute("PRAGMA query_only = OFF")
+    world.audit.store._database.execute("PRAGMA query_only = OFF")
+
+
+def test_the_answer_waits_for_the_audit_trail(world, monkeypatch):
+    """Events are handed over when they are decided on; the answer leaves when they are on disk."""
+    order, append = [], world.audit.store.append
+
+    def slow(events):
+        threading.Event().wait(0.05)
+        numbers = append(events)
+        order.extend(event.action for event in events)
+        return numbers
+
+    monkeypatch.setattr(world.audit.store, "append", slow)
+    assert world.client().get(f"/api/patients/{GRACE}").status_code == 200
+    assert sorted(order) == ["patient.read", "sign-in"]
 
 
 def test_long_sections_are_cut_and_named(world):

@@ -21,12 +21,13 @@ def _logs_stay_as_they_are(monkeypatch):
 def folder(world, tmp_path):
     for patient in ("grace", "thomas", "grace"):
         world.client().get(f"/api/patients/{uid(patient)}")
+    world.audit.flush()  # as it does by itself within seconds
     return tmp_path
 
 
 def test_a_whole_chain_is_good_and_a_broken_one_tells_its_place(folder, capsys):
     assert main(["audit", "verify", "--var", str(folder)]) == 0
-    assert capsys.readouterr().out.startswith("2 events, each fits the one before")
+    assert capsys.readouterr().out.startswith("3 events, each fits the one before")
     database = sqlite3.connect(folder / "audit.db")
     database.executescript("DROP TRIGGER event_fixed; UPDATE event SET principal = 'nobody' WHERE n = 2;")
     database.close()
@@ -38,8 +39,28 @@ def test_a_whole_chain_is_good_and_a_broken_one_tells_its_place(folder, capsys):
 def test_disclosures_of_one_patient(folder, capsys, patient):
     assert main(["audit", "disclosures", patient, "--var", str(folder)]) == 0
     said = capsys.readouterr()
-    assert said.out.split("\t")[1:7] == ["pra-anna", "pra", "patient.read", "shown", "role-has-right", "2"]
-    assert said.err == "2 disclosures\n"
+    seen, report = [line.split("\t")[1:7] for line in said.out.splitlines()]
+    assert seen == ["pra-anna", "pra", "patient.read", "shown", "role-has-right", "2"]
+    assert (report[2], report[3], report[5]) == ("audit.report", "shown", "1")
+    assert said.err == "3 disclosures\n"
+
+
+def test_a_long_report_comes_in_parts(folder, capsys):
+    words = ["audit", "disclosures", uid("grace"), "--var", str(folder), "--limit", "1"]
+    assert main(words) == 0
+    first = capsys.readouterr()
+    assert first.err.endswith("more with --after 2\n")
+    assert main([*words, "--after", "2"]) == 0
+    assert capsys.readouterr().out.split("\t")[3] == "audit.report"
+
+
+def test_a_cut_end_shows_against_what_was_written_down(folder, capsys):
+    main(["audit", "verify", "--var", str(folder)])
+    newest = capsys.readouterr().out.split()[-1]
+    assert main(["audit", "verify", "--var", str(folder), "--since", newest]) == 0
+    forged = newest[:-1] + ("0" if newest[-1] != "0" else "1")
+    assert main(["audit", "verify", "--var", str(folder), "--since", forged]) == 1
+    assert main(["audit", "verify", "--var", str(folder), "--since", "3"]) == 2
 
 
 @pytest.mark.parametrize(("words", "code"), [(["disclosures"], 2), (["disclosures", "nobody"], 1)])

@@ -32,7 +32,7 @@ def _entries(world, query=""):
 
 def test_every_event_is_valid_and_about_at_most_one_patient(busy):
     events = _entries(busy)
-    assert len(events) == 6
+    assert len(events) == 9
     for resource in events:
         assert validate(resource) == []
         about = [e["what"]["reference"] for e in resource["entity"] if "reference" in e["what"]]
@@ -66,7 +66,7 @@ def test_the_trail_is_paged_newest_first(busy):
         seen += [int(entry["resource"]["id"]) for entry in bundle["entry"]]
         url = next((link["url"] for link in bundle.get("link", ()) if link["relation"] == "next"), None)
     assert seen == sorted(seen, reverse=True)
-    assert len(set(seen)) == len(seen) == 6
+    assert len(set(seen)) == len(seen) == 9
 
 
 def test_reading_the_trail_of_a_patient_stands_in_it(busy):

@@ -123,7 +123,7 @@ def test_scopes_never_add_a_right(world):
 
 def test_a_caller_that_is_turned_away_is_audited(world):
     world.client(Role.FEED).get(f"/api/patients/{uid('grace')}")
-    assert world.trail("") == [("lgh", "patient.read", False)]
+    assert world.trail("") == [("lgh", "sign-in", True), ("lgh", "patient.read", False)]
     assert world.trail(uid("grace")) == []
 
 

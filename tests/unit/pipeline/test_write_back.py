@@ -11,7 +11,7 @@ import pytest
 from fhir_bridge.pipeline import write_back
 from fhir_bridge.pipeline.outbox import FIRST_WAIT, LONGEST_WAIT, SECOND, Answer, Result, attempt_draft, back_off
 from fhir_bridge.pipeline.ports import Kind
-from fhir_bridge.pipeline.write_back import Ports, WriteBack
+from fhir_bridge.pipeline.write_back import AuditUnavailable, Ports, WriteBack
 from tests.unit.pipeline.memory import START, Clock, Ehr, Inline, Memory, value
 
 DELIVERED = Answer(Result.DELIVERED, 201, ehr_id="Communication/1")
@@ -28,6 +28,8 @@ class Gateway:
         self.reason: str | None = None
         self.invalid: dict | None = None
         self.asked = 0
+        self.audited: list[tuple[str, str]] = []
+        self.audit_trouble = 0
         self.ehr = ehrs[0] if ehrs else Ehr()
         names = ["ehr", "other"]
         self.ports = Ports(
@@ -38,12 +40,19 @@ class Gateway:
             interlock=self._interlock,
             check=lambda _: self.invalid,
             clock=self.clock,
+            audit=self._audit,
         )
         self.write_back = WriteBack(self.ports, self.stop, lambda _: Inline())
 
     def _interlock(self, delivery) -> str | None:
         self.asked += 1
         return self.reason
+
+    def _audit(self, delivery, answer) -> None:
+        if self.audit_trouble:
+            self.audit_trouble -= 1
+            raise AuditUnavailable
+        self.audited.append((delivery.id, answer.result if answer else "attempt"))
 
     def round(self) -> int:
         return self.write_back.deliver_once()
@@ -110,6 +119,42 @@ def test_the_attempt_is_durable_before_the_first_byte_leaves():
     gateway.ehr.send = spying
     gateway.round()
     assert seen == [["attempt"]]
+
+
+@pytest.mark.parametrize(("answer", "state", "generation"), ANSWERS, ids=lambda a: getattr(a, "result", None))
+def test_each_attempt_and_its_outcome_are_audited_the_attempt_before_the_first_byte(answer, state, generation):
+    gateway = Gateway(Ehr(answer))
+    gateway.memory.add("d1")
+    before, send = [], gateway.ehr.send
+    gateway.ehr.send = lambda resource, now: before.extend(gateway.audited) or send(resource, now)
+    gateway.round()
+    assert before == [("d1", "attempt")]
+    assert gateway.audited == [("d1", "attempt"), ("d1", answer.result)]
+
+
+def test_nothing_leaves_while_the_audit_trail_cannot_be_written():
+    gateway = Gateway()
+    gateway.memory.add("d1")
+    gateway.audit_trouble = 1
+    gateway.round()
+    assert (gateway.ehr.received, gateway.memory.results("d1")) == ([], [])
+    gateway.round()
+    assert gateway.ehr.received == ["d1"]
+
+
+def test_an_outcome_waits_for_the_audit_trail():
+    gateway = Gateway()
+    gateway.memory.add("d1")
+    send = gateway.ehr.send
+
+    def failing(resource, now):
+        gateway.audit_trouble = 2
+        return send(resource, now)
+
+    gateway.ehr.send = failing
+    gateway.round()
+    assert gateway.audited == [("d1", "attempt"), ("d1", Result.DELIVERED)]
+    assert gateway.memory.rows["d1"].state == "delivered"
 
 
 def test_a_retry_waits_for_the_time_that_the_ehr_named():
