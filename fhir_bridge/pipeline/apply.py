@@ -93,18 +93,18 @@ class Fold:
 
     def foresee(self, entries: Sequence[Entry]) -> Named:
         """What these entries are going to look at; they are translated ahead, and applied next."""
-        named = Named()
-        self._ahead.clear()
+        named, known, self._ahead = Named(), self._ahead, {}
         for entry in entries:
             if entry.duplicate_of or entry.refused:
                 continue
             named.received.setdefault(entry.partition, entry.received_at)
-            if entry.kind is Kind.HL7V2:
-                with suppress(Exception):  # its own fault, found out again when it is applied
-                    self._ahead[entry.seq] = translate.hl7v2(entry, self._sets)
-                    named.translation(self._ahead[entry.seq])
-            else:
+            if entry.kind is not Kind.HL7V2:
                 named.entry(entry)
+                continue
+            with suppress(Exception):  # its own fault, found out again when it is applied
+                translation = known.get(entry.seq) or translate.hl7v2(entry, self._sets)
+                self._ahead[entry.seq] = translation
+                named.translation(translation)
         return named
 
     def keep(self) -> None:

@@ -125,10 +125,6 @@ class SharedState(State, Protocol):
         """Undo the last `advance`."""
         ...
 
-    def lock(self, ids: Iterable[str]) -> None:
-        """Keep other workers from these patients and parts until the batch ends."""
-        ...
-
     def fence(self, owner: str, tokens: Mapping[int, int]) -> None:
         """Raises LeaseLost unless these leases are this owner's, which they then stay until the batch ends."""
         ...
@@ -214,20 +210,18 @@ class PartitionWorker:
 
     def _batch(self, partitions: Sequence[int], limit: int) -> int:
         entries = self.journal.read_partitions({p: self._cursors[p] for p in partitions}, limit) if partitions else ()
-        self._blocked = False
         if not entries:
+            self._blocked = False
             return 0
-        outlook = self._look()
+        barrier = self._look().barrier
+        before = [entry for entry in entries if barrier is None or entry.seq <= barrier]
+        self._blocked = len(before) < len(entries)
         moved: dict[int, int] = {}
         count = 0
         self.state.careful = limit == 1
         with _Transaction(self):
-            if not self.state.careful:
-                self.state.foresee(self.fold.foresee(entries))
-            for entry in entries:
-                if outlook.barrier is not None and entry.seq > outlook.barrier:
-                    self._blocked = True
-                    break
+            self.state.foresee(self.fold.foresee(before))
+            for entry in before:
                 if entry.partition not in self._kept_back and self._one(entry):
                     moved[entry.partition] = entry.seq
                     count += 1
@@ -262,7 +256,9 @@ class PartitionWorker:
             return 0
         self._look()
         with _Transaction(self):
-            self.state.lock(patients)
+            named = self.fold.foresee([entry])
+            named.patients |= patients
+            self.state.foresee(named)
             self.state.alone = self.state.careful = True
             try:
                 self._applier.one(entry)
@@ -278,6 +274,7 @@ class PartitionWorker:
         outlook = self.partitions.outlook()
         if outlook.active != self._active:
             self._refresh()
+            self.fold.forget()
             self._active = outlook.active
         return outlook
 

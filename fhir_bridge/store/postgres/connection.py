@@ -23,6 +23,13 @@ TROUBLE = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalErr
 
 CONNECT_SECONDS = 5
 
+BY_INDEX = "; ".join(
+    f"SET {name} = off"
+    for name in ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "enable_material", "jit")
+)
+"""For connections that only look up rows by their keys: a plan that was made while a table was small, and is kept,
+stays right as it grows."""
+
 
 class _Flag(Dumper):
     """A boolean as SQLite keeps it."""
@@ -35,7 +42,9 @@ class _Flag(Dumper):
         return b"\0\0\0\0\0\0\0\1" if obj else b"\0\0\0\0\0\0\0\0"
 
 
-def connect(url: str, *, application: str = "fhir-bridge", read_only: bool = False) -> psycopg.Connection[Any]:
+def connect(
+    url: str, *, application: str = "fhir-bridge", read_only: bool = False, by_index: bool = False
+) -> psycopg.Connection[Any]:
     """A connection in autocommit: BEGIN and COMMIT are statements. Raises psycopg.OperationalError."""
     connection = psycopg.connect(
         url,
@@ -50,6 +59,8 @@ def connect(url: str, *, application: str = "fhir-bridge", read_only: bool = Fal
     connection.prepared_max = 500
     connection.adapters.register_dumper(int, Int8BinaryDumper)  # one type, so one prepared statement
     connection.adapters.register_dumper(bool, _Flag)
+    if by_index:
+        connection.execute(BY_INDEX.encode())
     if read_only:
         connection.execute("SET default_transaction_read_only = on")
     return connection

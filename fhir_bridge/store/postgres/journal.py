@@ -28,9 +28,6 @@ _SESSION = (
     "SET synchronous_commit = on",  # whatever the server's default is: an answer leaves after this (I1)
     "SET lock_timeout = '10s'",
     "SET idle_in_transaction_session_timeout = '5s'",  # a frozen node holds nobody's partitions for longer
-    "SET enable_seqscan = off",  # plans made while the table was small stay right
-    "SET enable_hashjoin = off",
-    "SET enable_mergejoin = off",
 )
 
 
@@ -89,7 +86,7 @@ class PostgresJournal(GroupingWriter):
                 connection.close()
 
     def _open(self) -> psycopg.Connection[Any]:
-        connection = connect(self._url, application="fhir-bridge journal")
+        connection = connect(self._url, application="fhir-bridge journal", by_index=True)
         try:
             for setting in _SESSION:
                 connection.execute(setting)

@@ -34,13 +34,14 @@ _KIND_TEXT = {kind: str.__str__(kind.value) for kind in Kind}
 _LOCK = "SELECT pg_advisory_xact_lock(class, n) FROM unnest(%b::int[], %b::int[]) AS a (class, n)"
 _NUMBER = "SELECT nextval('entry_seq') FROM generate_series(1, %b::int)"
 _KNOWN = """
-SELECT o.seq, o.received_at, asked.keyed <> 0 AND EXISTS (
-    SELECT FROM entry e WHERE e.key_hash = asked.key_hash AND e.feed = asked.feed AND e.hash <> asked.hash
-    AND e.refused = '' AND e.duplicate_of = 0)
+SELECT o.seq, o.received_at, other.seq IS NOT NULL
 FROM unnest(%b::bytea[], %b::text[], %b::bytea[], %b::text[], %b::bigint[]) WITH ORDINALITY
     AS asked (key_hash, feed, hash, refused, keyed, place)
 LEFT JOIN entry o ON o.key_hash = asked.key_hash AND o.feed = asked.feed AND o.hash = asked.hash
     AND o.refused = asked.refused AND o.duplicate_of = 0
+LEFT JOIN LATERAL (
+    SELECT e.seq FROM entry e WHERE asked.keyed <> 0 AND e.key_hash = asked.key_hash AND e.feed = asked.feed
+    AND e.hash <> asked.hash AND e.refused = '' AND e.duplicate_of = 0 LIMIT 1) other ON true
 ORDER BY asked.place
 """
 _INSERT = """

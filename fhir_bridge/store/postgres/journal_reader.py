@@ -124,7 +124,7 @@ class PostgresJournalReader:
 
     def _ready(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url, application="fhir-bridge reads the journal")
+            self._connection = connect(self._url, application="fhir-bridge reads the journal", by_index=True)
         return self._connection
 
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

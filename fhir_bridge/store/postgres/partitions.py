@@ -134,7 +134,7 @@ class PostgresPartitions:
 
     def _ready(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url, application="fhir-bridge leases")
+            self._connection = connect(self._url, application="fhir-bridge leases", by_index=True)
             self._connection.execute(f"LISTEN {CHANNEL}")
         return self._connection
 

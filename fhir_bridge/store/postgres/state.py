@@ -44,7 +44,7 @@ class PostgresState(SqlState):
         super().__init__(self._database, upsert)
 
     def _connect(self) -> PostgresDatabase:
-        connection = connect(self._url, application="fhir-bridge worker")
+        connection = connect(self._url, application="fhir-bridge worker", by_index=True)
         connection.execute("SET synchronous_commit = off")  # the journal is the truth; a lost tail is folded again
         # A worker that is frozen in a batch must not keep its locks for ever.
         connection.execute(f"SET idle_in_transaction_session_timeout = {int(self._idle * 1000)}".encode())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.pipeline.partitions import Spoilt
 from fhir_bridge.store.postgres import held_sql as sql
-from fhir_bridge.store.postgres.connection import TROUBLE, PostgresDatabase
+from fhir_bridge.store.postgres.connection import TROUBLE
 from fhir_bridge.store.postgres.held import Groups, Held
 from fhir_bridge.store.postgres.state import PostgresState
 
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 
 PATIENT, ROOT, SCOPE_ID = (sql.COLUMNS["task"].index(name) for name in ("patient", "root", "scope_id"))
 """Places in a task's row."""
-_PLANS = (
-    "SET enable_seqscan = off",  # plans made while the tables were small stay right
-    "SET enable_hashjoin = off",
-    "SET enable_mergejoin = off",
-)
 
 
 class BatchedPostgresState(PostgresState):
@@ -43,12 +38,6 @@ class BatchedPostgresState(PostgresState):
         self._edges, self._timers = self._tables["link"], self._tables["timer"]
         self._parts_of, self._members, self._edges_of = Groups(), Groups(), Groups()
         self._tasks_of, self._owing = Groups(), Groups()
-
-    def _connect(self) -> PostgresDatabase:
-        database = super()._connect()
-        for setting in _PLANS:
-            database.execute(setting)
-        return database
 
     def lock(self, ids: Iterable[str]) -> None:
         fresh = sorted(set(ids) - self._locked)
@@ -98,6 +87,8 @@ class BatchedPostgresState(PostgresState):
             owners = [row[0] for row in self._run(sql.OWNERS, asked)]
         people = sorted(named.patients.union(owners))
         parts = sorted(named.parts.union(people))
+        if not (parts or named.tasks or named.deliveries):
+            return
         since = min((max(self._now.get(p, 0), at) for p, at in named.received.items()), default=0)
         with self.connection.pipeline():
             self.lock(parts)
