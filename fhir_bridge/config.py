@@ -369,6 +369,7 @@ def _feed(name: str, table: Mapping[str, Any], facility_zone: str, default_site:
         types=tuple(table["types"]),
         facilities=tuple(table["facilities"]),
         authorities=tuple(table["authorities"]),
+        park_limit=table["park_limit"],
     )
 
 

@@ -225,6 +225,9 @@ class FeedSchema(_Table):
     types = _Names(load_default=list)
     facilities = _Names(load_default=list)
     authorities = _Names(load_default=list)
+    park_limit = fields.Float(
+        load_default=0.5, validate=validate.Range(min=0, max=1, error="expected a share, 0 to 1 (1 stops it never)")
+    )
     tls = fields.Nested(TlsSchema, load_default=lambda: TlsSchema().load({}))
 
 

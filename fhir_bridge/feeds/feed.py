@@ -63,6 +63,7 @@ class Feed:
     types: tuple[str, ...] = ()
     facilities: tuple[str, ...] = ()
     authorities: tuple[str, ...] = ()
+    park_limit: float = 0.5
     refused_documents: tuple[str, ...] = ()
     site: str = ""
 

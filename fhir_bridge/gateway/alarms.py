@@ -1,7 +1,8 @@
 """Alarms: what a person should look at, computed from the tally and the state of the feeds whenever somebody asks.
 
 `of` is pure; `AlarmLog` remembers what was up, so that each alarm is logged when it begins and when it ends. Sending
-them anywhere is not done here. Names of feeds, codes and numbers only; no PHI.
+them anywhere is not done here. Names of feeds, codes and numbers only; no PHI. Who watches also stops the feeds that
+are over their park limit.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import structlog
 
 from fhir_bridge.gateway import tally
 from fhir_bridge.gateway.feed_state import Gate
+from fhir_bridge.gateway.park_limit import REASON, ParkLimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,19 +87,41 @@ class AlarmLog:
 
 def take(ports: Ports) -> tuple[Alarm, ...]:
     """What is up now. Raises StoreUnavailable, or the journal reader's error."""
-    return of(tally.take(ports), ports.feeds.state(), unapplied_after=ports.settings.stalled_after_seconds)
+    return _up(ports, tally.take(ports))
+
+
+def _up(ports: Ports, numbers: Tally) -> tuple[Alarm, ...]:
+    return of(numbers, ports.feeds.state(), unapplied_after=ports.settings.stalled_after_seconds)
+
+
+class Watch:
+    """Looks from time to time: logs alarms as they come and go, and stops feeds that are over their park limit."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._log = AlarmLog()
+        self._limit = ParkLimit(ports.settings.park_limits)
+
+    def look(self) -> None:
+        """Once. Raises StoreUnavailable, or the journal reader's error."""
+        numbers = tally.take(self._ports)
+        for feed in self._limit.over(numbers.feeds):
+            if not self._ports.feeds.paused(feed):
+                self._ports.feeds.pause(feed, REASON)
+                _log.error("feed.stopped", feed=feed, reason=REASON)
+        self._log.note(_up(self._ports, numbers))
 
 
 def watch(ports: Ports, *, every: float = 15.0) -> None:
-    """Log alarms as they come and go, on a thread of its own, for as long as the process lives."""
+    """Look now and then, on a thread of its own, for as long as the process lives."""
     threading.Thread(target=_watch, args=(ports, every), name="alarms", daemon=True).start()
 
 
 def _watch(ports: Ports, every: float) -> None:
-    log = AlarmLog()
+    watching = Watch(ports)
     while True:
         try:
-            log.note(take(ports))
+            watching.look()
         except Exception as error:  # noqa: BLE001 - whatever it is, the watch goes on; readiness tells of stores
             _log.warning("alarms.unknown", error=type(error).__name__)
         time.sleep(every)

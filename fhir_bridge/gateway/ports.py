@@ -241,6 +241,8 @@ class Settings:
     precedence: tuple[str, ...] = ()
     feeds: Mapping[str, FeedLists] = field(default_factory=dict)
     """What feeds may send; those that are not here may send all."""
+    park_limits: Mapping[str, float] = field(default_factory=dict)
+    """Of what a feed sends, the share that may be parked before it is stopped."""
 
 
 @dataclass(frozen=True, slots=True)

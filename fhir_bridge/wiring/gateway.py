@@ -55,6 +55,7 @@ def gateway_ports(settings: Settings) -> Ports:
             largest_message=max((feed.max_size for feed in settings.feeds.values()), default=16 << 20),
             precedence=settings.facility.precedence,
             feeds=_lists(settings),
+            park_limits={name: feed.park_limit for name, feed in settings.feeds.items()},
         ),
         explain=explainer.explain,
         rule=explainer.rule,

@@ -44,6 +44,7 @@ read_timeout = 15
 types = ["ADT", "SIU^S12"]
 facilities = ["LGH"]
 authorities = ["LGH", "LGHVN"]
+park_limit = 0.2
 
 [feeds.lgh.tls]
 certificate = "lgh.pem"
@@ -100,6 +101,7 @@ def test_every_key_of_the_file_arrives(tmp_path):
         types=("ADT", "SIU^S12"),
         facilities=("LGH",),
         authorities=("LGH", "LGHVN"),
+        park_limit=0.2,
         refused_documents=("PSYTHPN",),
         site="larkspur",
     )
