@@ -106,7 +106,9 @@ class Grouping:
     def _anew(self, node: _Node, name: str, instance: Instance) -> bool:
         """Whether a segment that may begin a group begins another one."""
         shape = node.shape
-        return shape.each and (name == shape.begins[0] or name in instance)
+        return shape.each and (
+            name in instance or (name == shape.begins[0] and not instance.keys().isdisjoint(shape.begins))
+        )
 
     def _open(self, node: _Node, current: list[Instance | None]) -> Instance:
         """A new instance, inside its parent's current one."""
@@ -141,7 +143,9 @@ class Grouping:
                     return BEGIN, inner
             scope = scope.parent
         places = [one for one in self._nodes if name in one.shape.members]
-        return (LATE, places[0]) if len(places) == 1 else None
+        if len(places) != 1:
+            return None
+        return (BEGIN if name in places[0].shape.begins else LATE), places[0]
 
     def _place(
         self, early: list[tuple[_Node, Segment]], whole: Instance, trouble: list[str], tracer: Tracer | None
@@ -149,9 +153,9 @@ class Grouping:
         """Segments that stood before their group: to its only instance."""
         for node, segment in early:
             instances = list(_instances(whole, self._way(node)))
-            if len(instances) > 1:
+            if len(instances) > 1 and segment.name in node.shape.single:
                 raise Untranslatable("group-unclear", segment.name)
-            if instances:
+            if len(instances) == 1:
                 instances[0].setdefault(segment.name, []).append(segment)
             else:
                 trouble.append("stray-segment")
