@@ -129,6 +129,18 @@ def _translating(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _mapping(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    compare = _command(
+        commands, "compare", "comparing:compare", "Tell what mapping tables would change of stored traffic."
+    )
+    compare.add_argument("folder", metavar="DIR", help="the tables to try: hl7v2_to_fhir/, or sites/ alone")
+    compare.add_argument("--messages", metavar="FOLDER", help="messages in files instead of the stored ones")
+    compare.add_argument("--last", type=int, metavar="N", help="the last stored messages (default: 1000)")
+    compare.add_argument("--since", metavar="TIME", help="the messages received since then")
+    _site(compare)
+    compare.add_argument("--show-values", action="store_true", help="do not mask values in examples: they are PHI")
+    compare.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core)")
+    compare.add_argument("--json", action="store_true", help="one JSON document")
+    compare.add_argument("--var", metavar="DIR")
     text = "Put mapping tables in force while the gateway runs, go back, and apply them to the past."
     mapping = _command(commands, "mapping", "activating:mapping", text)
     mapping.add_argument("action", choices=("activate", "list", "rollback", "refold"))

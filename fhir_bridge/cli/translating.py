@@ -149,14 +149,27 @@ def check_folder(folder: Path | None, site: str | None = None) -> list[str]:
         raise WrongCall(f"{where} is no folder")
     steps: list[Callable[[], object]] = []
     if (where / BASE).is_dir() or (where / SITES).is_dir():
-        names = ["", *sites_of(folder)] if site is None else [site]
-        steps += [partial(load_mapping, folder, site=name) for name in names]
+        steps += _mapping_steps(folder, site)
     if (where / "rules").is_dir():
         steps.append(lambda: load_rules(where / "rules"))
     if (where / "education").is_dir():
         steps.append(lambda: load_catalogue(where / "education"))
     if not steps:
         raise WrongCall(f"{where} holds none of hl7v2_to_fhir/, sites/, rules/, education/")
+    return _errors(steps)
+
+
+def check_mapping(folder: Path | None) -> list[str]:
+    """All errors of a folder's mapping tables, with each of its overlays."""
+    return _errors(_mapping_steps(folder, None))
+
+
+def _mapping_steps(folder: Path | None, site: str | None) -> list[Callable[[], object]]:
+    names = ["", *sites_of(folder)] if site is None else [site]
+    return [partial(load_mapping, folder, site=name) for name in names]
+
+
+def _errors(steps: list[Callable[[], object]]) -> list[str]:
     errors = []
     for step in steps:
         try:

@@ -104,6 +104,11 @@ class SetLibrary:
             self._hashes[kind] = digest
         self._combine()
 
+    @property
+    def mapping_files(self) -> Mapping[str, str]:
+        """The mapping tables in force."""
+        return self._mapping_files or {}
+
     def _combine(self) -> None:
         if self._mapping_files is None or self._rules is None or self._settings is None:
             return
