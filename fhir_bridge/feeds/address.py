@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import socket
 
 _REASONS = {
@@ -18,6 +19,13 @@ class CannotListen(Exception):
     def __init__(self, host: str, port: int, what: str, remedy: str, error: OSError) -> None:
         reason = _REASONS.get(error.errno or 0, error.strerror or "it failed")
         super().__init__(f"cannot listen on {host}:{port} ({what}): {reason}. {remedy}")
+
+
+def allow_many_connections() -> None:
+    """Each connection is a file; many systems begin with room for 1,024 of them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def check_free(host: str, port: int, what: str, remedy: str) -> None:

@@ -7,14 +7,13 @@ read in one place: what was accepted is stored and answered before the process g
 from __future__ import annotations
 
 import asyncio
-import resource
 import signal
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 import uvloop
 
-from fhir_bridge.feeds.address import CannotListen
+from fhir_bridge.feeds.address import CannotListen, allow_many_connections
 from fhir_bridge.feeds.hl7v2_mllp import LoopJournal
 from fhir_bridge.feeds.mllp_gate import MllpGate
 from fhir_bridge.feeds.outcome_watch import OutcomeWatch
@@ -84,7 +83,7 @@ def run_wire(
     `ready` is told the bound addresses (``name=host:port`` with spaces between). `outcomes` tells how entries ended,
     for feeds that answer on-applied; `audit` gets what feeds sent and may not. Raises CannotListen or TlsUnusable.
     """
-    _allow_many_connections()
+    allow_many_connections()
     try:
         uvloop.run(_serve(journal, server, addresses, clock, ready, outcomes, desk, audit))
     finally:
@@ -156,10 +155,3 @@ async def _open(gate: MllpGate, address: MllpAddress) -> None:
     except OSError as error:
         remedy = f"Choose another with --mllp, or feeds.{address.feed.name}.port in fhir-bridge.toml"
         raise CannotListen(address.host, address.port, f"MLLP, feed {address.feed.name}", remedy, error) from error
-
-
-def _allow_many_connections() -> None:
-    """Each connection is a file; many systems begin with room for 1,024 of them."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -12,7 +12,7 @@ from flask import current_app, g, request
 
 from fhir_bridge.gateway import trail
 from fhir_bridge.gateway.faults import Fault
-from fhir_bridge.gateway.ports import SignIn
+from fhir_bridge.gateway.ports import SignIn, StoreUnavailable
 from fhir_bridge.gateway.routes import PUBLIC, declared, resource_type
 from fhir_bridge.privacy import Action, AuditEvent, decide, event
 from fhir_bridge.privacy.audit import Deed
@@ -93,6 +93,15 @@ def _require(action: Action) -> None:
 
 def _lacking(action: Action) -> str:
     return f"This needs the right {action}, which you do not have."
+
+
+def somebody() -> bool:
+    """Whether whoever sent this request is known here; nothing is written, since the request is judged later."""
+    try:
+        found = _by_token() or _by_certificate()
+    except StoreUnavailable:
+        return False
+    return found is not None and found.principal is not None
 
 
 def _authenticate() -> Principal:

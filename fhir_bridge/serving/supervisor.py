@@ -51,7 +51,7 @@ class Child:
     name: str
     command: tuple[str, ...]
     log: Path | None = None
-    ready_within: float = 30.0
+    ready_within: float = 120.0
 
 
 def hold_folder(folder: Path, *, patience: float = 5.0) -> int:
@@ -129,7 +129,8 @@ class Supervisor:
     on_ready: Callable[[dict[str, str]], None] = lambda _: None
     on_tick: Callable[[], None] = lambda: None
     keep: Sequence[int] = ()
-    drain_seconds: float = 10.0
+    drain_seconds: float = 8.0
+    """How long each child may take to stop: more than any of them gives itself (feeds 5 s, requests 5 s)."""
     _places: list[_Place] = field(default_factory=list)
     _stop_signals: int = 0
     _started: bool = False
@@ -231,13 +232,14 @@ class Supervisor:
     def _stop_all(self, selector: selectors.BaseSelector) -> None:
         """Last started first, so that who appends goes before who stores; the slow are killed with all they started.
 
-        A second signal makes everyone slow.
+        Each has its own time, so that one that is stuck takes none from those who still have to answer. A second
+        signal makes everyone slow.
         """
-        end = time.monotonic() + self.drain_seconds
         for place in reversed(self._places):
             running = place.running
             if running is None:
                 continue
+            end = time.monotonic() + self.drain_seconds
             running.process.terminate()
             while running.process.poll() is None and time.monotonic() < end and self._stop_signals < 2:
                 self._look_away(selector)

@@ -45,6 +45,10 @@ class StateAhead(Exception):
     """The state was folded from more than the journal holds."""
 
 
+DRAIN_SECONDS = 5
+"""How long requests that are under way may take once the web process is told to stop."""
+
+
 def clock() -> int:
     """The wall clock, µs: the only one there is."""
     return time.time_ns() // 1000
@@ -205,19 +209,21 @@ def web(settings: Settings, ready: Callable[[str], None]) -> None:
     from granian import Granian
     from granian.constants import Interfaces
 
-    from fhir_bridge.feeds.address import check_free
+    from fhir_bridge.feeds.address import allow_many_connections, check_free
 
     http = settings.http
+    allow_many_connections()
     check_free(http.host, http.port, "HTTP", "Choose another with --http, or http.port in fhir-bridge.toml")
     server = Granian(
-        "fhir_bridge.wsgi:application",
+        "fhir_bridge.wsgi:behind_porch",
         factory=True,
         address=settings.http.host,
         port=settings.http.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.ASGINL,
         workers=1,
-        blocking_threads=32,
-        backpressure=256,
+        backpressure=8192,  # connections; what they may do is the porch's
+        websockets=False,
+        workers_kill_timeout=DRAIN_SECONDS,
         log_enabled=False,
         respawn_failed_workers=True,
     )
