@@ -104,7 +104,11 @@ def outcome(
     given = {use.name.text: Draft(use.type.text, use.name.text, "", ()) for use in the_map.uses}
     output, drafts = mapping_set.alone(message, context, the_map.name, source, given)
     names = _names(drafts)
-    return Made(_named(output, names), [_named(draft.resource, names) for draft in drafts])
+    beside: list[Any] = []
+    for draft in drafts:
+        resource = _named(draft.resource, names)
+        beside += [resource] if resource not in beside else []
+    return Made(_named(output, names), beside)
 
 
 def _names(drafts: list[Draft]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from adapters.hl7v2 import er7
 from adapters.hl7v2.definitions import definitions as hl7_definitions
 from adapters.hl7v2.errors import Er7Error
 from fhir_bridge import mapping
+from fhir_bridge.mapping.load import EXAMPLES
 from fhir_bridge.pipeline.context import InForce
 from fhir_bridge.pipeline.errors import Ignored, Poison
 from fhir_bridge.pipeline.translate import FeedSettings, Sets
@@ -105,6 +106,16 @@ class SetLibrary:
         self._combine()
 
     @property
+    def hashes(self) -> Mapping[str, str]:
+        """The content hash of each set in force, by kind."""
+        return self._hashes
+
+    @property
+    def namespace(self) -> uuid.UUID:
+        """The installation's secret, under which ids are made."""
+        return self._namespace
+
+    @property
     def mapping_files(self) -> Mapping[str, str]:
         """The mapping tables in force."""
         return self._mapping_files or {}
@@ -173,8 +184,9 @@ def mapping_files(folder: Path | None) -> dict[str, str]:
 
 
 def read_folder(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
-    """The YAML files of some of a folder's folders, by name relative to it."""
-    found = sorted(path for name in names for path in (folder / name).rglob("*.yaml"))
+    """The YAML files of some of a folder's folders, by name relative to it; examples are not put in force."""
+    every = sorted(path for name in names for path in (folder / name).rglob("*.yaml"))
+    found = [path for path in every if not path.name.endswith(EXAMPLES)]
     return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in found}
 
 
@@ -216,7 +228,7 @@ class Translator:
             message = er7.parse(body, default_charset=feed.charset)
             translation = self._set.translate(message, context(self._namespace, feed))
         except mapping.NotMapped as verdict:
-            raise Ignored("not-mapped", verdict.trigger) from verdict
+            raise Ignored("not-wanted" if verdict.why else "not-mapped", verdict.trigger) from verdict
         except mapping.Untranslatable as verdict:
             raise Poison(verdict.code, verdict.location) from verdict
         except Er7Error as error:
