@@ -126,6 +126,10 @@ def check(arguments: argparse.Namespace) -> int:
     """Compile a folder's mappings and rules and print every error; or report on a message's conformance."""
     if arguments.message:
         return _conformance(arguments.message)
+    if arguments.examples:
+        from fhir_bridge.cli.examples import check_examples
+
+        return check_examples(arguments.folder, arguments.reference)
     folder = Path(arguments.folder) if arguments.folder else None
     if arguments.show:
         try:
