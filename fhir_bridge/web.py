@@ -18,7 +18,18 @@ from apiflask import APIFlask, HTTPError
 from flask import Response, g, request
 
 from fhir_bridge.api import answers as api_answers
-from fhir_bridge.api import break_glass, communications, deliveries, feeds, messages, openapi, patients, status, tasks
+from fhir_bridge.api import (
+    break_glass,
+    communications,
+    deliveries,
+    feeds,
+    mappings,
+    messages,
+    openapi,
+    patients,
+    status,
+    tasks,
+)
 from fhir_bridge.feeds import fhir_rest, hl7v2_http
 from fhir_bridge.fhir import audit as fhir_audit
 from fhir_bridge.fhir import read as fhir_read
@@ -41,6 +52,7 @@ BLUEPRINTS = (
     tasks.blueprint,
     communications.blueprint,
     messages.blueprint,
+    mappings.blueprint,
     deliveries.blueprint,
     status.blueprint,
     feeds.blueprint,

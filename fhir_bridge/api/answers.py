@@ -309,6 +309,44 @@ class OutcomeOut(Schema):
     result = _maybe(fields.Dict)
 
 
+class LookedAt(Schema):
+    """How many messages of a feed and day were looked at."""
+
+    feed = fields.String(required=True)
+    day = fields.Date(required=True)
+    messages = fields.Integer(required=True)
+
+
+class UnmappedPlace(LookedAt):
+    """In how many of them a place was filled that no row reads."""
+
+    place = fields.String(required=True, metadata={"description": "segment-field.component"})
+
+
+class UnmappedOut(Schema):
+    """Places that are not mapped, the most frequent first. A sample: `feeds` says of how many messages."""
+
+    sampled = fields.Integer(required=True)
+    feeds = _list(LookedAt)
+    items = _list(UnmappedPlace)
+
+
+class TriedOut(Schema):
+    """What the tables make of a message."""
+
+    bundle = FhirResource(required=True)
+    trace = fields.List(fields.Dict(), required=True)
+    report = fields.Dict(required=True)
+
+
+class ComparedOut(Schema):
+    """What a candidate would change, by element."""
+
+    messages = fields.Integer(required=True)
+    differing = fields.Integer(required=True)
+    elements = fields.List(fields.Dict(), required=True)
+
+
 class MessageOut(Schema):
     """An entry of the journal that came from a feed."""
 

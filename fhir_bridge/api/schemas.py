@@ -99,6 +99,40 @@ class MessageQuery(PageQuery):
     parked = fields.Boolean(load_default=False)
 
 
+class UnmappedQuery(Request):
+    """The last week, unless said otherwise."""
+
+    feed = word(load_default=None)
+    since = fields.AwareDateTime(load_default=None, format="iso", default_timezone=None)
+    until = fields.AwareDateTime(load_default=None, format="iso", default_timezone=None)
+    sample = fields.Integer(load_default=200, validate=validate.Range(min=1, max=1000))
+
+    @validates_schema
+    def _in_range(self, data: dict[str, Any], **_: Any) -> None:
+        for name in ("since", "until"):
+            if data.get(name) and not _EARLIEST <= data[name] <= _LATEST:
+                raise Invalid("Send a time of the years 1900 to 2199.", name)
+
+
+class TryMessage(Request):
+    """An HL7 v2 message; lines may end as they like."""
+
+    message = fields.String(required=True, validate=validate.Length(min=8, max=1 << 20))
+    site = fields.String(load_default="", validate=validate.Length(max=64))
+
+
+class TryTables(Request):
+    """Mapping files by name: hl7v2_to_fhir/…, or sites/… alone, which then stand on the tables in force."""
+
+    files = fields.Dict(
+        keys=fields.String(validate=validate.Regexp(r"(hl7v2_to_fhir|sites)/[^\0]{1,200}\.yaml\Z")),
+        values=fields.String(validate=validate.Length(max=1 << 20)),
+        required=True,
+        validate=validate.Length(min=1, max=1000),
+    )
+    last = fields.Integer(load_default=100, validate=validate.Range(min=1, max=500))
+
+
 class DeliveryQuery(PageQuery):
     """Newest first."""
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from fhir_bridge.gateway.feed_state import NoFeeds
+from fhir_bridge.gateway.mapping_port import NoMappings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from fhir_bridge.gateway.feed_state import FeedControl
+    from fhir_bridge.gateway.mapping_port import Mappings
     from fhir_bridge.pipeline.ports import Instant, JournalReader, JournalWriter
     from fhir_bridge.privacy import AuditEvent, Principal
 
@@ -271,4 +273,5 @@ class Ports:
     fresh_key: Callable[[], str]
     feeds: FeedControl = field(default_factory=NoFeeds)
     mapping_status: Callable[[], Mapping[str, Any]] = field(default=dict)
+    mappings: Mappings = field(default_factory=NoMappings)
     certificates: Certificates = field(default_factory=NoFront)

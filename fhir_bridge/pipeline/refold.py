@@ -118,6 +118,9 @@ def _say_again(frame: Frame, seqs: Iterable[int], journal: JournalReader, sets: 
                 touched=Touched(),
             )
             reconcile(then, translation)
+            if entry.kind is Kind.HL7V2:  # what it says is now what these sets make of it
+                ended = Ended(Outcome.APPLIED, patient=translation.patients[0])
+                frame.state.end_again(seq, entry.feed, entry.kind, sets.digest, ended)
         except (Ignored, Refused):
             continue  # the sets in force take it no more
         except Poison as reason:

@@ -59,6 +59,7 @@ ABOUT_NOBODY: frozenset[str] = frozenset(
         "audit.read",
         "break-glass.list",
         "feed.control",
+        "mapping.try",
         "message.raw",  # raw bytes tell of somebody, although the record does not know of whom
         "fhir.write",  # an EHR's resource whose patient the fold has yet to find
     }

@@ -40,6 +40,7 @@ class Action(StrEnum):
     MESSAGE_LIST = "message.list"
     MESSAGE_READ = "message.read"
     MESSAGE_RAW = "message.raw"
+    MAPPING_TRY = "mapping.try"
     DELIVERY_LIST = "delivery.list"
     DELIVERY_READ = "delivery.read"
     DELIVERY_SETTLE = "delivery.settle"
@@ -67,6 +68,7 @@ communication.list    .       x       x      x         .           .            
 message.list          .       x       x      x         .           .            x
 message.read          .       x       x      x         .           .            x
 message.raw           .       x       .      .         .           .            x
+mapping.try           .       x       .      .         .           .            x
 delivery.list         .       x       x      x         .           .            x
 delivery.read         .       x       x      x         .           .            x
 delivery.settle       .       x       x      x         .           .            x

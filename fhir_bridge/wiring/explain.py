@@ -12,19 +12,23 @@ from adapters.hl7v2 import er7
 from adapters.hl7v2.errors import Er7Error
 from fhir_bridge import mapping
 from fhir_bridge.pipeline.ports import Entry, Kind
-from fhir_bridge.wiring.sets import SetLibrary, context
+from fhir_bridge.wiring.activation import history
+from fhir_bridge.wiring.sets import MAPPING, SetLibrary, context, load_mapping_files
 
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Iterator, Mapping, Sequence
 
     from fhir_bridge.config import Settings
+    from fhir_bridge.mapping import MappingSet
     from fhir_bridge.pipeline.ports import JournalReader
     from fhir_bridge.store.queries_sql import SqlQueries
     from fhir_bridge.tasks.rules import Rule
 
 _DERIVED = {"status": ("MSH-9",), "period": ("EVN-6", "EVN-2")}
 """Elements that follow from a fact and not from a field: where that fact was stated."""
+_EARLIER = 4
+"""Sets that are not in force any more and are kept at hand, some MB each."""
 _SHOWN = ("title", "citation", "why", "closes_with", "outcomes", "version")
 
 
@@ -36,6 +40,7 @@ class Explainer:
         self._lock = threading.Lock()
         self._library = SetLibrary(settings.var, namespace)
         self._active: dict[str, tuple[str, int]] = {}
+        self._earlier: dict[tuple[str, str], MappingSet] = {}
 
     def rule(self, code: str, version: int) -> Mapping[str, Any] | None:
         """What a rule says of itself, None where it is not known in that version any more."""
@@ -82,11 +87,12 @@ class Explainer:
         return {"bundle": mapping.bundle(trace.translation), "trace": rows}
 
     def _rule(self, code: str) -> Rule | None:
-        library = self._current()
+        library = self.current()
         rules = library.current.force.rules.rules if library.current else ()
         return next((rule for rule in rules if rule.code == code), None)
 
-    def _current(self) -> SetLibrary:
+    def current(self) -> SetLibrary:
+        """The sets in force."""
         active = self._queries.activations()
         with self._lock:
             if active != self._active:
@@ -95,15 +101,35 @@ class Explainer:
             return self._library
 
     def _traced(self, entry: Entry) -> tuple[er7.Message, mapping.Trace] | None:
-        library = self._current()
+        library = self.current()
         if library.current is None:
             return None
         feed = library.current.feed(entry.feed)
         try:
             message = er7.parse(entry.body, default_charset=feed.charset)
-            return message, library.mapping(feed.site).trace(message, context(self._namespace, feed))
+            return message, self._tables(entry, library, feed.site).trace(message, context(self._namespace, feed))
         except (Er7Error, mapping.NotMapped, mapping.Untranslatable):
             return None
+
+    def _tables(self, entry: Entry, library: SetLibrary, site: str) -> MappingSet:
+        """The mapping tables that an entry was folded under, as its outcome says: others may be in force by now."""
+        outcome = self._queries.outcome(entry.seq)
+        words = dict(word.split(":", 1) for word in ((outcome or {}).get("sets") or "").split())
+        digest = words.get(MAPPING, "")
+        if not digest or library.hashes.get(MAPPING, "").startswith(digest):
+            return library.mapping(site)
+        with self._lock:
+            known = self._earlier.get((digest, site))
+        if known is None:
+            past = next((one for one in history(self._journal, self._active) if one.hash.startswith(digest)), None)
+            if past is None:
+                return library.mapping(site)
+            known = load_mapping_files(past.files, self._settings.var / "cache", site)
+            with self._lock:
+                if len(self._earlier) >= _EARLIER:
+                    self._earlier.clear()
+                self._earlier[digest, site] = known
+        return known
 
 
 def _origins(trace: mapping.Trace, reference: str, element: str) -> Iterator[mapping.Origin]:

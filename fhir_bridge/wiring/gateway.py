@@ -20,6 +20,7 @@ from fhir_bridge.privacy.audit import deed
 from fhir_bridge.store.tokens import ensure_first
 from fhir_bridge.wiring.client_certificates import CertificatePrincipals, front_secret
 from fhir_bridge.wiring.explain import Explainer
+from fhir_bridge.wiring.mapping_desk import MappingDesk
 from fhir_bridge.wiring.processes import clock
 from fhir_bridge.wiring.stores import stores_of
 
@@ -60,6 +61,7 @@ def gateway_ports(settings: Settings) -> Ports:
         explain=explainer.explain,
         rule=explainer.rule,
         inspect=explainer.inspect,
+        mappings=MappingDesk(explainer.current, reader, settings.var / "cache"),
         receive_hl7v2=http_feeds.receive,
         validate=validate,
         fresh_key=lambda: secrets.token_urlsafe(18),
