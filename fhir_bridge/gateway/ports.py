@@ -125,6 +125,10 @@ class Queries(Protocol):
         """How an entry ended, None while it waits."""
         ...
 
+    def outcome_within(self, seq: int, seconds: float) -> Row | None:
+        """How an entry ended, as soon as that is known; None when it is not within the time."""
+        ...
+
     def outcomes(self, seqs: Sequence[int]) -> dict[int, Row]:
         """How entries ended, by seq."""
         ...

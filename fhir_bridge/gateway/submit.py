@@ -7,7 +7,6 @@ later than that the caller gets 202 and the URL where the outcome will be.
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 API_FEED = "api"
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.02
 _VERSION = re.compile(r'(?:W/)?"(\d{1,18})"|(\d{1,18})')
 
 
@@ -114,13 +112,9 @@ def _reused() -> Fault:
 
 def settle(seq: int) -> dict[str, Any]:
     """Wait for an entry's outcome and return the body that it ended with. Raises Pending or a Fault."""
-    end = time.monotonic() + ports().settings.outcome_wait_seconds
-    pause = _FIRST_PAUSE
-    while (row := ports().queries.outcome(seq)) is None:
-        if time.monotonic() >= end:
-            raise Pending(seq)
-        time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+    row = ports().queries.outcome_within(seq, ports().settings.outcome_wait_seconds)
+    if row is None:
+        raise Pending(seq)
     return body_of(row)
 
 

@@ -16,7 +16,7 @@ import structlog
 
 from fhir_bridge.pipeline.ports import concerns_everyone
 from fhir_bridge.pipeline.state import State
-from fhir_bridge.pipeline.worker import IDLE_SECONDS, RETRY_SECONDS, Applier
+from fhir_bridge.pipeline.worker import RETRY_SECONDS, Applier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from fhir_bridge.pipeline.ports import Entry
 
 BATCH = 128
-BLOCKED_SECONDS = 0.004
-"""How soon a worker looks again that waits for another one to come as far."""
+WAIT_SECONDS = 1.0
+"""How soon a worker looks for itself: it is told of entries, and when another one that it waits for has come as far."""
 
 log = structlog.get_logger("worker")
 
@@ -90,7 +90,7 @@ class Partitions(Protocol):
         ...
 
     def wait(self, seconds: float) -> None:
-        """Until the journal says that there is more, or the time is over."""
+        """Until the journal or another worker says that there is more, or the time is over."""
         ...
 
 
@@ -149,7 +149,6 @@ class PartitionWorker:
         self._tokens: dict[int, int] = {}
         self._cursors: dict[int, int] = {}
         self._kept_back: dict[int, _KeptBack] = {}
-        self._blocked = False
         self._doubtful = False  # whether the leases may not be what we think
         self._singly = 0  # so many entries are yet applied each in a batch of its own, after a batch that failed
 
@@ -159,7 +158,7 @@ class PartitionWorker:
         while not stop.is_set():
             try:
                 if not self.step():
-                    self._rest()
+                    self.partitions.wait(WAIT_SECONDS)
                 failures = 0
             except Spoilt as error:
                 log.warning("batch-spoilt", error=str(error))
@@ -191,9 +190,6 @@ class PartitionWorker:
             or self._first_kept_back()
         )
 
-    def _rest(self) -> None:
-        self.partitions.wait(BLOCKED_SECONDS if self._kept_back or self._blocked else IDLE_SECONDS)
-
     def _hold(self) -> None:
         tokens = dict(self.partitions.hold(anew=self._doubtful))
         if tokens != self._tokens:
@@ -205,17 +201,15 @@ class PartitionWorker:
     def _forget(self) -> None:
         """What stood in the database may not stand there any more."""
         self._tokens, self._cursors, self._kept_back = {}, {}, {}
-        self._blocked, self._doubtful = False, True
+        self._doubtful = True
         self.state.forget_partitions()
 
     def _batch(self, partitions: Sequence[int], limit: int) -> int:
         entries = self.journal.read_partitions({p: self._cursors[p] for p in partitions}, limit) if partitions else ()
         if not entries:
-            self._blocked = False
             return 0
         barrier = self._look().barrier
         before = [entry for entry in entries if barrier is None or entry.seq <= barrier]
-        self._blocked = len(before) < len(entries)
         moved: dict[int, int] = {}
         count = 0
         self.state.careful = limit == 1

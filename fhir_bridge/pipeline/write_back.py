@@ -8,6 +8,7 @@ that is *unsure*: a person settles it, it is never sent again blindly. No SQL, n
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,6 +40,10 @@ _TO_SEND = frozenset({"pending", "retrying"})
 log = structlog.get_logger(__name__)
 
 
+def _wait(stop: Event, seconds: float) -> None:
+    stop.wait(seconds)
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What write-back needs from outside.
@@ -56,6 +61,7 @@ class Ports:
     check: Callable[[dict[str, Any]], dict[str, Any] | None]
     clock: Callable[[], Instant]
     audit: Callable[[Delivery, Answer | None], None]
+    rest: Callable[[Event, float], None] = _wait
 
 
 class AuditUnavailable(Exception):
@@ -91,8 +97,9 @@ class WriteBack:
         """Recover, then deliver until `stop` is set; sends that are running are waited for."""
         while not self._stop.is_set() and not self._guarded(self.recover):
             self._stop.wait(POLL_SECONDS)
-        while not self._stop.wait(_BUSY_POLL_SECONDS if self._in_flight else POLL_SECONDS):
+        while not self._stop.is_set():
             self._guarded(self.deliver_once)
+            self._ports.rest(self._stop, _BUSY_POLL_SECONDS if self._in_flight else POLL_SECONDS)
         for executor in self._executors.values():
             executor.shutdown(wait=True, cancel_futures=True)
 
@@ -239,12 +246,12 @@ class WriteBack:
 
     def _caught_up(self, partition: int, head: int) -> bool:
         """Wait until a partition is applied up to `head`; False when that takes too long or we are stopped."""
-        for _ in range(int(CATCH_UP_SECONDS / _CATCH_UP_POLL_SECONDS)):
-            if self._ports.outbox.applied(partition) >= head:
-                return True
-            if self._stop.wait(_CATCH_UP_POLL_SECONDS):
-                break
-        return False
+        end = time.monotonic() + CATCH_UP_SECONDS
+        while self._ports.outbox.applied(partition) < head:
+            if self._stop.is_set() or time.monotonic() >= end:
+                return False
+            self._ports.rest(self._stop, _CATCH_UP_POLL_SECONDS)
+        return True
 
     def _guarded(self, step: Callable[[], Any]) -> Any:
         """Run a step; trouble with storage is logged and met again in the next round, it never ends the process."""

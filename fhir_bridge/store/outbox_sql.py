@@ -14,6 +14,7 @@ from fhir_bridge.pipeline.timers import Timer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from threading import Event
 
     from fhir_bridge.record.merge import Doc
 
@@ -39,6 +40,10 @@ class SqlOutbox:
     def applied(self, partition: int) -> int:
         """The seq up to which nothing of this partition is left to apply."""
         raise NotImplementedError
+
+    def rest(self, stop: Event, seconds: float) -> None:
+        """A moment, after which there may be something else to read; an engine that is told of changes waits longer."""
+        stop.wait(seconds)
 
     def due(self, destination: str, now: int, limit: int) -> Sequence[Delivery]:
         """Deliveries that may be sent now, each at the head of its patient's queue."""

@@ -7,6 +7,7 @@ parsed, names of columns stand in schema_state.sql. Connections are the engine's
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _DOCUMENTS = ("doc", "detail", "resource", "result")
 _LABELS = (b"specialCourtesy", b'"security"', b"extension:protection", b"extension:publicity")
 """Words in the document of a visit that may make its patient private: looked for before it is parsed."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.02
 _AFTER_ALL = "\U0010ffff"
 
 
@@ -185,6 +187,17 @@ class SqlQueries:
 
     def outcome(self, seq: int) -> Row | None:
         return self._one("SELECT * FROM outcome WHERE seq = ?", (seq,))
+
+    def outcome_within(self, seq: int, seconds: float) -> Row | None:
+        end, pause = time.monotonic() + seconds, _FIRST_PAUSE
+        while (row := self.outcome(seq)) is None and (left := end - time.monotonic()) > 0:
+            time.sleep(min(pause, left))
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        return row
+
+    def outcomes_soon(self, seqs: Sequence[int]) -> dict[int, Row]:
+        """Like `outcomes`; an engine that is told of changes waits a moment for the first."""
+        return self.outcomes(seqs)
 
     def outcomes(self, seqs: Sequence[int]) -> dict[int, Row]:
         if not seqs:

@@ -94,7 +94,7 @@ def _outcomes(settings: Settings) -> Outcomes | None:
     from fhir_bridge.feeds.feed import AckMode
 
     if any(address.feed.ack is AckMode.ON_APPLIED for address in settings.mllp):
-        return stores_of(settings).queries().outcomes
+        return stores_of(settings).queries().outcomes_soon
     return None
 
 
@@ -271,6 +271,7 @@ def deliver(settings: Settings, ready: Callable[[str], None]) -> None:
         journal=journal,
         head=reader.head,
         outbox=outbox,
+        rest=outbox.rest,
         destinations={
             d.name: FhirServer(FhirClient(d.base_url, token_file=d.token_file)) for d in settings.destinations
         },

@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from fhir_bridge.store.journal_writer import GroupingWriter
+from fhir_bridge.store.postgres.bell import JOURNAL
 from fhir_bridge.store.postgres.connection import TROUBLE, connect
 from fhir_bridge.store.postgres.journal_group import Print, Unstorable, commit_group, prints_of
 
 if TYPE_CHECKING:
     from fhir_bridge.pipeline.ports import Draft, Receipt
     from fhir_bridge.store.journal_queue import Result
-
-CHANNEL = "fhir_bridge_journal"
-"""What is notified after each group; whoever waits for entries listens to it."""
 
 _SESSION = (
     "SET synchronous_commit = on",  # whatever the server's default is: an answer leaves after this (I1)
@@ -72,7 +70,7 @@ class PostgresJournal(GroupingWriter):
         """Wake who waits. After the commit, since it would make commits of all nodes wait for each other."""
         if self._connection is not None:
             try:
-                self._connection.execute(f"NOTIFY {CHANNEL}")
+                self._connection.execute(f"NOTIFY {JOURNAL}")
             except TROUBLE:
                 self._drop_connection()  # those who wait look for themselves from time to time
 

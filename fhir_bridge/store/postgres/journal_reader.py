@@ -12,8 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.pipeline.ports import PARTITIONS, Entry, Kind
+from fhir_bridge.store.postgres.bell import JOURNAL
 from fhir_bridge.store.postgres.connection import TROUBLE, connect
-from fhir_bridge.store.postgres.journal import CHANNEL
 from fhir_bridge.store.postgres.journal_group import PARTITION_LOCKS, key_hash
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class PostgresJournalReader:
     def _listen(self) -> psycopg.Connection[Any]:
         if self._listener is None or self._listener.closed:
             self._listener = connect(self._url, application="fhir-bridge waits for entries")
-            self._listener.execute(f"LISTEN {CHANNEL}")
+            self._listener.execute(f"LISTEN {JOURNAL}")
         return self._listener
 
     def _ready(self) -> psycopg.Connection[Any]:

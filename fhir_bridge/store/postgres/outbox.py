@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.store.outbox_sql import SqlOutbox
+from fhir_bridge.store.postgres.bell import LOOK_SECONDS, Bell
 from fhir_bridge.store.postgres.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from threading import Event
 
 _APPLIED = """
 SELECT coalesce(
@@ -23,6 +25,11 @@ class PostgresOutbox(SqlOutbox):
     def __init__(self, url: str) -> None:
         super().__init__("convert_from(detail, 'UTF8')::json ->> 'reason'")
         self._reading = Reading(url, "fhir-bridge deliver")
+        self._bell = Bell(url)
+
+    def rest(self, stop: Event, seconds: float) -> None:
+        """Until a worker has committed, or it is time to look."""
+        self._bell.rest(max(seconds, LOOK_SECONDS), stop)
 
     def _all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._reading.run(sql, parameters).fetchall()
@@ -32,5 +39,6 @@ class PostgresOutbox(SqlOutbox):
         return int(self._all(_APPLIED, (partition, partition))[0][0])
 
     def close(self) -> None:
-        """Close this thread's connection."""
+        """Close this thread's connection; nobody is woken any more."""
+        self._bell.close()
         self._reading.close()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.pipeline.partitions import Outlook
 from fhir_bridge.pipeline.ports import PARTITIONS
+from fhir_bridge.store.postgres.bell import JOURNAL, STATE
 from fhir_bridge.store.postgres.connection import TROUBLE, connect
-from fhir_bridge.store.postgres.journal import CHANNEL
 from fhir_bridge.store.postgres.journal_reader import PostgresJournalReader
 
 if TYPE_CHECKING:
@@ -122,8 +122,9 @@ class PostgresPartitions:
         return [partition for (partition,) in self._rows(_WAITED_FOR, (list(partitions),))]
 
     def wait(self, seconds: float) -> None:
-        """Until the journal says that there is more, or the time is over."""
-        for _ in self._ready().notifies(timeout=seconds, stop_after=1):
+        """Until the journal or another worker says that there is more, or the time is over."""
+        longest = min(seconds, max(0.0, self._renew_at - time.monotonic()))
+        for _ in self._ready().notifies(timeout=longest, stop_after=1):
             pass
 
     def close(self) -> None:
@@ -135,7 +136,7 @@ class PostgresPartitions:
     def _ready(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._url, application="fhir-bridge leases", by_index=True)
-            self._connection.execute(f"LISTEN {CHANNEL}")
+            self._connection.execute(f"LISTEN {JOURNAL}; LISTEN {STATE}".encode())
         return self._connection
 
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from fhir_bridge.gateway.ports import StoreUnavailable
+from fhir_bridge.store.postgres.bell import LOOK_SECONDS, Bell
 from fhir_bridge.store.postgres.reading import Reading
 from fhir_bridge.store.queries_sql import SqlQueries, row_of
 
@@ -34,10 +36,25 @@ class PostgresQueries(SqlQueries):
 
     def __init__(self, url: str, reading: Reading | None = None) -> None:
         self._reading = reading or Reading(url, "fhir-bridge web")
+        self._bell = Bell(url)
 
     def close(self) -> None:
-        """Close this thread's connection."""
+        """Close this thread's connection; nobody is woken any more."""
+        self._bell.close()
         self._reading.close()
+
+    def outcome_within(self, seq: int, seconds: float) -> Row | None:
+        end = time.monotonic() + seconds
+        while (row := self.outcome(seq)) is None and (left := end - time.monotonic()) > 0:
+            self._bell.rest(min(left, LOOK_SECONDS))
+        return row
+
+    def outcomes_soon(self, seqs: Sequence[int]) -> dict[int, Row]:
+        found = self.outcomes(seqs)
+        if not found:
+            self._bell.rest(LOOK_SECONDS)
+            found = self.outcomes(seqs)
+        return found
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

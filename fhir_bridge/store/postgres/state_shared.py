@@ -16,6 +16,7 @@ import orjson
 from fhir_bridge.pipeline.partitions import LeaseLost, ReachesBeyond
 from fhir_bridge.pipeline.state import DeliveryRow, PatientRow, TaskRow
 from fhir_bridge.store.postgres import held_sql as sql
+from fhir_bridge.store.postgres.bell import STATE
 from fhir_bridge.store.postgres.state_batch import PATIENT, ROOT, SCOPE_ID, BatchedPostgresState
 from fhir_bridge.store.state_sql import dump, text
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from fhir_bridge.pipeline.state import Ended
     from fhir_bridge.record.merge import Doc
+
+
+_TOLD = f"NOTIFY {STATE}".encode()  # after the commit, since it would make commits of all workers wait for each other
 
 
 class SharedPostgresState(BatchedPostgresState):
@@ -69,6 +73,7 @@ class SharedPostgresState(BatchedPostgresState):
             self._put_rows("counter_share", shares)
             self._put_rows("cursor", moves)
             self._run(b"COMMIT")
+            self._run(_TOLD)
         self._shares.clear()
         self._moves.clear()
 
