@@ -41,6 +41,7 @@ port = {http}
 name = "Larkspur General Hospital"
 zone = "{zone}"
 [feeds.mllp]
+carries_protection = false
 port = {mllp}
 authority = "{facility}"
 """

@@ -139,6 +139,8 @@ class Settings:
     auth: Auth | None = None
     certificates: tuple[Certificate, ...] = ()
     refused_documents: tuple[str, ...] = ()
+    sensitive_units: Mapping[str, str] = field(default_factory=dict)
+    sensitive_diagnoses: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def journal_file(self) -> Path:
@@ -323,6 +325,8 @@ def _settings(loaded: dict[str, Any], sources: Mapping[str, str], file: Path | N
             for name, table in loaded["certificates"].items()
         ),
         refused_documents=refused,
+        sensitive_units=loaded["privacy"]["units"],
+        sensitive_diagnoses=loaded["privacy"]["diagnoses"],
         report=tuple(
             Setting(path, _shown(path, value), sources.get(path, DEFAULT)) for path, value in sorted(_walk(loaded))
         ),
@@ -370,6 +374,7 @@ def _feed(name: str, table: Mapping[str, Any], facility_zone: str, default_site:
         facilities=tuple(table["facilities"]),
         authorities=tuple(table["authorities"]),
         park_limit=table["park_limit"],
+        carries_protection=table["carries_protection"],
     )
 
 

@@ -20,7 +20,10 @@ from fhir_bridge.privacy.scopes import well_formed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-DEFAULT_FEEDS: dict[str, dict[str, Any]] = {"mllp": {"port": 2575}, "http": {}}
+DEFAULT_FEEDS: dict[str, dict[str, Any]] = {
+    "mllp": {"port": 2575, "carries_protection": False},
+    "http": {"carries_protection": False},
+}
 """The feeds of an installation that names none: one that listens for MLLP, and the one of `POST /hl7v2`."""
 
 _ALGORITHMS = frozenset({"RS256", "RS384", "ES256", "ES384"})
@@ -161,9 +164,15 @@ class AuthSchema(_Table):
 
 
 class PrivacySchema(_Table):
-    """[privacy]: `refused_documents` are kinds of notes that are never kept (TXA-2, OBX-3, FHIR label or category)."""
+    """[privacy]: `refused_documents` are kinds of notes that are never kept (TXA-2, OBX-3, FHIR label or category).
+
+    [privacy.units] (PV1-3.1, PV1-10) and [privacy.diagnoses] (ICD-10-CM prefix) say which label of v3-ActCode goes on
+    what comes in; units have none as shipped, diagnoses those of pipeline/sensitivity.py.
+    """
 
     refused_documents = _Names(load_default=lambda: ["PSYTHPN"])
+    units = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
+    diagnoses = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
 
 
 class MappingSchema(_Table):
@@ -228,6 +237,7 @@ class FeedSchema(_Table):
     park_limit = fields.Float(
         load_default=0.5, validate=validate.Range(min=0, max=1, error="expected a share, 0 to 1 (1 stops it never)")
     )
+    carries_protection = fields.Boolean(load_default=True)
     tls = fields.Nested(TlsSchema, load_default=lambda: TlsSchema().load({}))
 
 

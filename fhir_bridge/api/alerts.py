@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fhir_bridge.privacy.projection import is_vip, unlisted
+from fhir_bridge.privacy.projection import REDISCLOSURE, is_vip, unlisted
 from fhir_bridge.record import project
+from fhir_bridge.record.labels import PART2, labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ def of(
             _test(test),
             _restricted(patient),
             _courtesy(live),
+            _part2(encounters),
             _directory(patient, live),
             _language(patient, live, language),
         )
@@ -59,6 +61,11 @@ def _restricted(patient: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _courtesy(live: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     if any(is_vip(encounter) for encounter in live):
         yield "vip", "Special courtesy (VIP)."
+
+
+def _part2(encounters: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    if any(labels_of(encounter) & PART2 for encounter in encounters):
+        yield "part-2", REDISCLOSURE
 
 
 def _directory(patient: Mapping[str, Any], live: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

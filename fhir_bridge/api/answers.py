@@ -271,9 +271,19 @@ class BrokenGlass(Schema):
     until = fields.DateTime(required=True)
 
 
-class BrokenGlassOut(Schema):
-    """Who broke the glass for whom, why, until when, and how often they looked."""
+class Reviewed(Schema):
+    """Who reviewed a broken glass, when, and their verdict."""
 
+    by = fields.String(required=True)
+    at = fields.DateTime(required=True)
+    verdict = fields.String(required=True)
+    note = fields.String(required=True)
+
+
+class BrokenGlassOut(Schema):
+    """Who broke the glass for whom, why, until when, how often they looked, and the review of it."""
+
+    number = fields.Integer(required=True)
     at = fields.DateTime(required=True)
     until = fields.DateTime(required=True)
     principal = fields.String(required=True)
@@ -281,6 +291,7 @@ class BrokenGlassOut(Schema):
     patient = fields.Nested(Reference, required=True)
     reason = fields.String(required=True)
     looks = fields.Integer(required=True)
+    review = fields.Nested(Reviewed, allow_none=True, required=True)
 
 
 class BrokenGlassPage(Schema):
@@ -376,7 +387,7 @@ class MessagePage(Schema):
 class MessageWhole(MessageOut):
     """One message; `raw`, `bundle` and `trace` only for those who may read raw messages."""
 
-    raw = fields.String()
+    raw = fields.String(allow_none=True)
     bundle = fields.Dict(allow_none=True)
     trace = fields.List(fields.Dict(), allow_none=True)
 

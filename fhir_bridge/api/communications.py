@@ -12,12 +12,13 @@ from fhir_bridge.api.pending import CHANGES, changed
 from fhir_bridge.gateway import paging
 from fhir_bridge.gateway.answers import answer
 from fhir_bridge.gateway.faults import not_found
-from fhir_bridge.gateway.reading import Listing, Shown, listed, root_of, roots_of, show_one
+from fhir_bridge.gateway.reading import Listing, Shown, listed, of_patient, root_of, roots_of, show_one
 from fhir_bridge.gateway.rights import ports
 from fhir_bridge.gateway.submit import command
 from fhir_bridge.privacy import Action
 from fhir_bridge.privacy import project as leave
 from fhir_bridge.record import project
+from fhir_bridge.record.labels import encounter_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,7 @@ def concerns(query_data: dict[str, Any]) -> Response:
 def take_in(json_data: dict[str, Any]) -> Response:
     """Take a concern in; its obligations follow by rule."""
     patient = json_data.pop("patient")
-    show_one(Action.CONCERN_CREATE, root_of(patient))
+    show_one(Action.CONCERN_CREATE, root_of(Action.CONCERN_CREATE, patient))
     if "received" in json_data:
         json_data["received"] = json_data["received"].isoformat()
     return changed(lambda: command("concern.create", patient, json_data, patient=patient), _taken_in)
@@ -64,7 +65,7 @@ def _taken_in(body: dict[str, Any]) -> Response:
     row = ports().queries.part(body["id"])
     if row is None:
         raise not_found("concern")
-    shown = show_one(Action.CONCERN_CREATE, root_of(row["patient"]))
+    shown = show_one(Action.CONCERN_CREATE, root_of(Action.CONCERN_CREATE, row["patient"]))
     resource = _resource(row, shown)
     return answer({"id": row["id"], "patient": shown.reference, "resource": resource}, 201)
 
@@ -81,7 +82,7 @@ def is_concern(resource: dict[str, Any]) -> bool:
 def _page(query: dict[str, Any], action: Action, wanted: Callable[[dict[str, Any]], bool]) -> Response:
     limit, after = query["limit"], paging.decode(query["cursor"], int, str)
     patient, roots = query["patient"], {}
-    members = ports().queries.members(root_of(patient)) if patient is not None else None
+    members = ports().queries.members(of_patient(action, patient)) if patient is not None else None
 
     def fetch(after: Key | None, limit: int) -> list[Row]:
         rows = ports().queries.communications(members, after, limit)
@@ -93,8 +94,12 @@ def _page(query: dict[str, Any], action: Action, wanted: Callable[[dict[str, Any
     def key(row: Row) -> Key:
         return row["live_until"], row["id"]
 
-    page, cursor = listed(Listing(action, fetch, key, lambda row: roots.get(row["id"])), after, limit)
+    page, cursor = listed(Listing(action, fetch, key, lambda row: roots.get(row["id"]), _parts), after, limit)
     return answer({"items": [_item(row, shown) for row, shown in page], "next": cursor})
+
+
+def _parts(row: Row) -> tuple[str, ...]:
+    return row["id"], encounter_of(_whole(row))
 
 
 def _item(row: Row, shown: Shown) -> dict[str, Any]:

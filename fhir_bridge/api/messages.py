@@ -16,11 +16,11 @@ from fhir_bridge.api import answers, schemas, shapes
 from fhir_bridge.gateway import paging
 from fhir_bridge.gateway.answers import answer
 from fhir_bridge.gateway.faults import not_found
-from fhir_bridge.gateway.reading import audit_unknown, roots_of, show
+from fhir_bridge.gateway.reading import audit_unknown, decisions, roots_of, show
 from fhir_bridge.gateway.rights import allowed, caller, ports
 from fhir_bridge.gateway.tally import MESSAGES
 from fhir_bridge.pipeline.ports import Kind, Outcome
-from fhir_bridge.privacy import Action, Role
+from fhir_bridge.privacy import Action, Role, sees
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,8 +127,16 @@ def message(seq: int) -> Response:
     if action is Action.MESSAGE_RAW:
         if row is None or row["patient"] is None:
             audit_unknown(action)  # raw bytes tell of somebody, although the record does not know of whom
-        body |= _inside(entry)
+        body |= _inside(entry) if _cleared(action, row) else {"raw": None, "bundle": None, "trace": None}
     return answer(body)
+
+
+def _cleared(action: Action, row: Row | None) -> bool:
+    """Whether the caller is cleared for all labels of the patient: bytes cannot be told apart by label."""
+    if row is None or row["patient"] is None:
+        return True
+    known = decisions(action, roots_of([row["patient"]]).values())
+    return all(sees(one.decision, one.labels) for one in known.values())
 
 
 def _inside(entry: Entry) -> dict[str, Any]:

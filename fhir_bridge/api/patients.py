@@ -66,7 +66,7 @@ def read(patient_id: str) -> Response:
     The id of a merged record answers with its survivor.
     """
     with ports().queries.snapshot():
-        shown = show_one(Action.PATIENT_READ, root_of(patient_id))
+        shown = show_one(Action.PATIENT_READ, root_of(Action.PATIENT_READ, patient_id))
         return answer(view.compose(ports(), shown, allowed))
 
 
@@ -76,7 +76,7 @@ def read(patient_id: str) -> Response:
 def timeline(patient_id: str, query_data: dict[str, Any]) -> Response:
     """What happened to a patient, newest first."""
     after = paging.decode(query_data["cursor"], int, int, int)
-    shown = show_one(Action.PATIENT_READ, root_of(patient_id))
+    shown = show_one(Action.PATIENT_READ, root_of(Action.PATIENT_READ, patient_id))
     members = ports().queries.members(shown.id)
     page, cursor = view.timeline(ports(), shown, allowed, members, after, query_data["limit"])
     return answer({"items": page, "next": cursor})

@@ -228,6 +228,13 @@ class Settle(Request):
     reason = text()
 
 
+class Review(Request):
+    """A privacy officer's verdict on a broken glass."""
+
+    verdict = fields.String(required=True, validate=validate.OneOf(["appropriate", "inappropriate", "follow-up"]))
+    note = fields.String(load_default="", validate=validate.Length(max=1000))
+
+
 class BreakGlass(Request):
     """Why a restricted patient must be seen, and for how long."""
 

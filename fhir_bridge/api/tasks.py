@@ -11,9 +11,8 @@ from fhir_bridge.api import answers, schemas, shapes
 from fhir_bridge.api.pending import CHANGES, changed
 from fhir_bridge.gateway import paging
 from fhir_bridge.gateway.answers import answer, etag
-from fhir_bridge.gateway.faults import not_found
 from fhir_bridge.gateway.ports import TaskSearch
-from fhir_bridge.gateway.reading import Listing, Shown, listed, root_of, show_one
+from fhir_bridge.gateway.reading import Listing, Shown, listed, missing, of_patient, show_one
 from fhir_bridge.gateway.rights import ports, queues
 from fhir_bridge.gateway.submit import command, expected_version
 from fhir_bridge.privacy import Action, shows
@@ -66,7 +65,9 @@ def worklist(query_data: dict[str, Any]) -> Response:
     def fetch(after: Key | None, limit: int) -> list[Row]:
         return [] if wanted is None else ports().queries.tasks(wanted, after, limit)
 
-    page, cursor = listed(Listing(Action.TASK_LIST, fetch, lambda row: (row["due"], row["id"])), after, limit)
+    page, cursor = listed(
+        Listing(Action.TASK_LIST, fetch, lambda row: (row["due"], row["id"]), parts=parts_of), after, limit
+    )
     return answer({"items": [_brief(row, shown) for row, shown in page], "next": cursor})
 
 
@@ -89,7 +90,7 @@ def _search(query: dict[str, Any]) -> TaskSearch | None:
         status=query["status"],
         queue=queue,
         owner=query["owner"],
-        root=root_of(query["patient"]) if query["patient"] else None,
+        root=of_patient(Action.TASK_LIST, query["patient"]) if query["patient"] else None,
         rule=query["rule"],
         due_from=due_from,
         due_before=due_before,
@@ -100,30 +101,35 @@ def _search(query: dict[str, Any]) -> TaskSearch | None:
 @blueprint.output(answers.TaskWhole)
 def read(task_id: str) -> Response:
     """One task, with the messages that its evidence came from; its version is the ETag."""
-    return _whole(_row(task_id))
+    return _whole(_row(task_id, Action.TASK_READ))
 
 
 @blueprint.get("/<task_id>/why")
 @blueprint.output(answers.Why)
 def why(task_id: str) -> Response:
     """Why a task exists: rule, citation, evidence down to segment and field, and what would make it go away."""
-    row = _row(task_id)
-    return answer(_explained(row, show_one(Action.TASK_READ, row["root"], "task")))
+    row = _row(task_id, Action.TASK_READ)
+    return answer(_explained(row, show_one(Action.TASK_READ, row["root"], "task", parts_of(row))))
 
 
-def _row(task_id: str) -> Row:
+def parts_of(row: Row) -> tuple[str, ...]:
+    """The parts of the record whose labels hold for a task too: what it is about."""
+    return (row["scope_id"],)
+
+
+def _row(task_id: str, action: Action) -> Row:
     """A task of a queue that the caller sees. Fault 404."""
-    row = _any_row(task_id)
+    row = _any_row(task_id, action)
     own = queues()
     if own is not None and row["queue"] not in own:
-        raise not_found("task")
+        raise missing(action, "task", row["root"])
     return row
 
 
-def _any_row(task_id: str) -> Row:
+def _any_row(task_id: str, action: Action) -> Row:
     row = ports().queries.task(task_id)
     if row is None:
-        raise not_found("task")
+        raise missing(action, "task", task_id)
     return row
 
 
@@ -137,7 +143,7 @@ def _brief(row: Row, shown: Shown) -> dict[str, Any]:
 
 def _whole(row: Row) -> Response:
     """One task as it now is, read and audited."""
-    shown = show_one(Action.TASK_READ, row["root"], "task")
+    shown = show_one(Action.TASK_READ, row["root"], "task", parts_of(row))
     body = _brief(row, shown) | {
         "why": _explained(row, shown),
         "output": leave(shown.decision, row["doc"].get("output") or {}) or None,
@@ -160,11 +166,13 @@ def _explained(row: Row, shown: Shown) -> dict[str, Any]:
 
 
 def _act(task_id: str, action: str, data: dict[str, Any]) -> Response:
-    row = _row(task_id)
-    show_one(Action.TASK_ACT, row["root"], "task")
+    row = _row(task_id, Action.TASK_ACT)
+    show_one(Action.TASK_ACT, row["root"], "task", parts_of(row))
     return changed(
         lambda: command(f"task.{action}", task_id, data, patient=row["patient"], expect_version=expected_version()),
-        lambda _: _whole(_any_row(task_id)),  # it may have gone to a queue that the caller does not see
+        lambda _: _whole(
+            _any_row(task_id, Action.TASK_ACT)
+        ),  # it may have gone to a queue that the caller does not see
     )
 
 

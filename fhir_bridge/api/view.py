@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from fhir_bridge.api import alerts, shapes
 from fhir_bridge.gateway import paging
 from fhir_bridge.gateway.ports import TaskSearch
-from fhir_bridge.privacy import Action, shows
+from fhir_bridge.privacy import Action, sees, shows
 from fhir_bridge.privacy import project as leave
 from fhir_bridge.record import merge, project
+from fhir_bridge.record.labels import encounter_of, labels_in, labels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from fhir_bridge.gateway.ports import Key, Ports, Row
     from fhir_bridge.gateway.reading import Shown
@@ -47,7 +48,8 @@ def compose(ports: Ports, shown: Shown, may: May) -> dict[str, Any]:
     members = page.cut("merged", queries.members(shown.id), MERGED)
     records = queries.patients(members)
     docs = [records[member]["doc"] for member in members if member in records and records[member]["doc"]]
-    encounters = page.cut("encounters", [row["doc"] for row in queries.parts(members, "Encounter", SECTION + 1)])
+    encounters = _visible(ports, shown, [row["doc"] for row in queries.parts(members, "Encounter", SECTION + 1)])
+    encounters = page.cut("encounters", encounters)
     patient = project.patient(docs, ports.settings.precedence) if docs else shown.resource
     deliveries = page.cut("deliveries", _deliveries(ports, shown, may))
     events, cursor = timeline(ports, shown, may, members, None, TIMELINE)
@@ -90,11 +92,22 @@ def timeline(
     while more and len(kept) <= limit:
         wanted = limit + 1 - len(kept)
         rows = ports.queries.events(members, after, wanted)
-        kept += [row for row in rows if row["kind"].partition(".")[0] not in hidden]
+        kept += _told(ports, shown, [row for row in rows if row["kind"].partition(".")[0] not in hidden])
         more = len(rows) == wanted
         after = event_key(rows[-1]) if rows else after
     page, cursor = paging.cut(kept, limit, event_key)
     return [shapes.event(row) for row in page], cursor
+
+
+def _told(ports: Ports, shown: Shown, rows: list[Row]) -> list[Row]:
+    """Those of these lines that are about nothing which the caller is not cleared for; a task is about its scope."""
+    if not shown.labels:
+        return rows
+    refs = {row["ref"]: row["ref"].rpartition("/")[2] for row in rows if row["ref"]}
+    for ref, part in refs.items():
+        if ref.startswith("Task/") and (task := ports.queries.task(part)) is not None:
+            refs[ref] = task["scope_id"]
+    return _seen(ports, shown, rows, lambda row: (refs.get(row["ref"], ""),))
 
 
 def _unseen(shown: Shown, may: May) -> frozenset[str]:
@@ -110,7 +123,25 @@ def _unseen(shown: Shown, may: May) -> frozenset[str]:
 def _deliveries(ports: Ports, shown: Shown, may: May) -> list[Row]:
     if not may(Action.DELIVERY_LIST):
         return []
-    return ports.queries.deliveries(None, shown.id, None, SECTION + 1)
+    rows = ports.queries.deliveries(None, shown.id, None, SECTION + 1)
+    return _seen(ports, shown, rows, lambda row: (row["id"], encounter_of(row["resource"])))
+
+
+def _seen(ports: Ports, shown: Shown, rows: list[Row], parts: Callable[[Row], Iterable[str]]) -> list[Row]:
+    """Those of these rows whose parts' labels the caller is cleared for."""
+    if not shown.labels:
+        return rows
+    labels = ports.queries.labels(part for row in rows for part in parts(row) if part)
+    return [row for row in rows if all(sees(shown.decision, labels.get(part, frozenset())) for part in parts(row))]
+
+
+def _visible(ports: Ports, shown: Shown, docs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of these parts of the record whose labels, and whose visit's, the caller is cleared for."""
+    if not shown.labels:
+        return docs
+    visits = {doc["id"]: encounter_of(project.resource(doc, ports.settings.precedence)) for doc in docs}
+    labels = ports.queries.labels(visit for visit in visits.values() if visit)
+    return [doc for doc in docs if sees(shown.decision, labels_in(doc) | labels.get(visits[doc["id"]], frozenset()))]
 
 
 def _resource(ports: Ports, shown: Shown, doc: dict[str, Any]) -> dict[str, Any]:
@@ -151,8 +182,8 @@ def _newest_first(encounters: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _appointments(ports: Ports, shown: Shown, page: _Page, members: list[str]) -> list[dict[str, Any]]:
-    rows = page.cut("appointments", ports.queries.parts(members, "Appointment", SECTION + 1))
-    found = [_resource(ports, shown, row["doc"]) for row in rows]
+    docs = [row["doc"] for row in ports.queries.parts(members, "Appointment", SECTION + 1)]
+    found = [_resource(ports, shown, doc) for doc in page.cut("appointments", _visible(ports, shown, docs))]
     return sorted(found, key=lambda appointment: str(appointment.get("start", "")), reverse=True)
 
 
@@ -163,6 +194,8 @@ def _members(ports: Ports, shown: Shown, owners: list[dict[str, Any]], kind: str
         return []
     for doc in owners:
         for member in project.members_of(doc, kind, ports.settings.precedence):
+            if not sees(shown.decision, labels_of(member)):
+                continue
             found.setdefault(member.get("id", str(len(found))), leave(shown.decision, member))
     return list(found.values())
 
@@ -172,8 +205,9 @@ def _communications(
 ) -> list[dict[str, Any]]:
     states = {row["id"]: row["state"] for row in deliveries}
     found = []
-    for row in page.cut("communications", ports.queries.parts(members, "Communication", SECTION + 1)):
-        resource = _resource(ports, shown, row["doc"])
+    docs = [row["doc"] for row in ports.queries.parts(members, "Communication", SECTION + 1)]
+    for doc in page.cut("communications", _visible(ports, shown, docs)):
+        resource = _resource(ports, shown, doc)
         delivery = shapes.delivery_of(resource)
         found.append(
             {
@@ -197,7 +231,7 @@ def _tasks(ports: Ports, shown: Shown, page: _Page, may: May) -> dict[str, Any]:
         return [row for search in searches for row in ports.queries.tasks(search, None, SECTION + 1)]
 
     def shape(name: str, *, still_open: bool) -> list[dict[str, Any]]:
-        cut = page.cut(name, rows(still_open=still_open))
+        cut = page.cut(name, _seen(ports, shown, rows(still_open=still_open), lambda row: (row["scope_id"],)))
         return [shapes.task(row, ports.rule(row["rule"], row["rule_version"]), shown, now) for row in cut]
 
     return {"open": shape("tasks.open", still_open=True), "done": shape("tasks.done", still_open=False)}

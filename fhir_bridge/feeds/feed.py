@@ -43,6 +43,7 @@ class Feed:
     seconds. A feed that has brought nothing for `silent_after` is reported, None for a feed that may be silent.
     `idle_timeout` is for a connection without a message, `read_timeout` for a message that has begun. `types`,
     `facilities` and `authorities` are all that it may send, `refused_documents` what nobody may, see allowed.py.
+    `carries_protection` says that it tells of wishes for protection (PD1-12, PV2-22): deny until known.
     `source` is the system behind it: what two feeds of one source say is ordered by time, between sources the site's
     precedence decides (FOLD 3).
     """
@@ -65,6 +66,7 @@ class Feed:
     authorities: tuple[str, ...] = ()
     park_limit: float = 0.5
     refused_documents: tuple[str, ...] = ()
+    carries_protection: bool = True
     site: str = ""
 
 

@@ -33,7 +33,7 @@ blueprint = APIBlueprint("fhir-push", __name__, url_prefix="/fhir", tag="FHIR")
 
 FEED = "fhir"
 """The feed of callers that are none themselves."""
-TAKEN = ("Patient", "Appointment", "Communication")
+TAKEN = ("Patient", "Appointment", "Communication", "Consent")
 INVALID = "invalid-resource"
 NOT_JSON = "not-json"
 _ACCEPTED = frozenset({FHIR, JSON})
@@ -186,7 +186,11 @@ def _feed() -> str:
 
 def _about(resource: dict[str, Any]) -> str:
     """Whom a resource is about, by reference or identifier: it places the entry, no more."""
-    references = [resource.get("subject"), *(p.get("actor") for p in resource.get("participant", ()))]
+    references = [
+        resource.get("subject"),
+        resource.get("patient"),
+        *(p.get("actor") for p in resource.get("participant", ())),
+    ]
     named = (r["reference"] for r in references if r and str(r.get("reference", "")).startswith("Patient/"))
     first = next(named, None)
     return first.removeprefix("Patient/") if first else str(resource.get("id", ""))

@@ -58,5 +58,5 @@ def _records(patient: str | None) -> list[str] | None:
     if patient is None:
         audit_unknown(Action.AUDIT_READ)
         return None
-    shown = show_one(Action.AUDIT_READ, root_of(patient.removeprefix("Patient/")))
+    shown = show_one(Action.AUDIT_READ, root_of(Action.AUDIT_READ, patient.removeprefix("Patient/")))
     return ports().queries.members(shown.id)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-READ = ("Patient", "Encounter", "Appointment", "Communication", "Task", "Practitioner", "Organization", "Location")
+READ = (
+    *("Patient", "Encounter", "Appointment", "Communication", "Consent", "Task"),
+    *("Practitioner", "Organization", "Location"),
+)
 """Types that are read by id."""
-WRITTEN = ("Patient", "Appointment", "Communication")
+WRITTEN = ("Patient", "Appointment", "Communication", "Consent")
 """Types that an EHR pushes, by POST or PUT."""
 AUDIT = {
     "type": "AuditEvent",

@@ -9,11 +9,12 @@ from apiflask import APIBlueprint
 from fhir_bridge.fhir.capability import READ, statement
 from fhir_bridge.gateway.answers import FHIR, answer, etag
 from fhir_bridge.gateway.faults import Fault, not_found
-from fhir_bridge.gateway.reading import root_of, show_one
+from fhir_bridge.gateway.reading import missing, root_of, show_one
 from fhir_bridge.gateway.rights import ports, queues
 from fhir_bridge.privacy import Action, shows
 from fhir_bridge.privacy import project as leave
 from fhir_bridge.record import project
+from fhir_bridge.record.labels import encounter_of
 from fhir_bridge.record.task_resource import task_resource
 
 if TYPE_CHECKING:
@@ -56,11 +57,12 @@ def read(resource_type: str, resource_id: str) -> Response:
         return _task(resource_id)
     row = ports().queries.part(resource_id)
     if row is None or row["type"] != resource_type:
-        raise _unknown()
+        raise missing(Action.FHIR_READ, WHAT, resource_id)
     resource = project.resource(row["doc"], ports().settings.precedence)
     if row["patient"] is None:
         return answer(resource, content_type=FHIR)
-    shown = show_one(Action.FHIR_READ, root_of(row["patient"], WHAT), WHAT)
+    parts = (resource_id, encounter_of(resource))
+    shown = show_one(Action.FHIR_READ, root_of(Action.FHIR_READ, row["patient"], WHAT), WHAT, parts)
     if not shows(shown.decision, resource_type):
         raise _unknown()
     if resource_type == "Patient":
@@ -80,8 +82,8 @@ def _task(task_id: str) -> Response:
     row: Row | None = ports().queries.task(task_id)
     own = queues()
     if row is None or (own is not None and row["queue"] not in own):
-        raise _unknown()
-    shown = show_one(Action.FHIR_READ, row["root"], WHAT)
+        raise missing(Action.FHIR_READ, WHAT, row["root"] if row else task_id)
+    shown = show_one(Action.FHIR_READ, row["root"], WHAT, (row["scope_id"],))
     resource = leave(shown.decision, task_resource(row, ports().rule(row["rule"], row["rule_version"])))
     return answer(resource, headers={"ETag": "W/" + etag(row["version"])}, content_type=FHIR)
 

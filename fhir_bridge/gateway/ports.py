@@ -81,8 +81,13 @@ class Queries(Protocol):
     def labelled(self, roots: Iterable[str]) -> list[Row]:
         """`root` and `doc` of what may make these patients private beyond their survivors' records.
 
-        That is merged records, and visits that carry a courtesy, a label, or a wish about protection or publicity.
+        That is merged records, consents, and visits and bookings that carry a courtesy, a label, or a wish about
+        protection or publicity.
         """
+        ...
+
+    def labels(self, ids: Iterable[str]) -> dict[str, frozenset[str]]:
+        """Sensitivity labels of those of these parts that have any."""
         ...
 
     def links(self, ids: Sequence[str]) -> list[Row]:

@@ -11,21 +11,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.gateway import paging, trail
-from fhir_bridge.gateway.faults import not_found
+from fhir_bridge.gateway.faults import Fault, not_found
 from fhir_bridge.gateway.rights import caller, ports, route
 from fhir_bridge.gateway.routes import resource_type
-from fhir_bridge.privacy import Action, Decision, Subject, decide, display_name, event, subject
+from fhir_bridge.privacy import Action, Decision, Subject, decide, display_name, event, sees, subject
 from fhir_bridge.privacy.audit import BREAK_GLASS, NOTHING_FOUND
 from fhir_bridge.privacy.policy import CLEARED, RESTRICTED
 from fhir_bridge.record import project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from fhir_bridge.gateway.ports import Key, Row
+    from fhir_bridge.privacy import AuditEvent
 
-ROUNDS = 20
-"""How often a page is filled up, at most: then it is handed out short, and its cursor goes on from there."""
+REVIEWED = "break-glass-reviewed"
+"""Reason of the event by which a privacy officer marks a broken glass as reviewed."""
+LARGEST_STEP = 2000
+"""How many rows are looked at in one go, at most, while a page is filled up past what the caller may not see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class Shown:
     row: Row
     resource: dict[str, Any]
     decision: Decision
+    labels: frozenset[str] = frozenset()
+    """Sensitivity labels of anything of this patient."""
 
     @property
     def name(self) -> str:
@@ -50,33 +55,39 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """How a list is read: `fetch(after, limit)` brings rows, `key` is a row's place in it, `root` whom it is about."""
+    """How a list is read: `fetch(after, limit)` brings rows, `key` is a row's place in it, `root` whom it is about.
+
+    `parts` names the parts of the record whose labels hold for a row too, a task's visit for example.
+    """
 
     action: Action
     fetch: Callable[[Key | None, int], list[Row]]
     key: Callable[[Row], Key]
     root: Callable[[Row], str | None] = lambda row: row["root"]
+    parts: Callable[[Row], Iterable[str]] = lambda _: ()
 
 
 def listed(listing: Listing, after: Key | None, limit: int) -> tuple[list[tuple[Row, Shown]], str | None]:
-    """A page of what the caller may see, filled up past what they may not, and the cursor of the next one."""
+    """A page of what the caller may see, filled up past what they may not, and the cursor of the next one.
+
+    It is filled up to the end of the list if need be, in growing steps: a short page, or a cursor that names a row
+    which is not on it, would tell that something is hidden.
+    """
     decided: dict[str, Shown] = {}
     kept: list[Row] = []
-    for _ in range(ROUNDS):
-        wanted = limit + 1 - len(kept)
-        rows = listing.fetch(after, wanted)
+    step = limit + 1
+    while True:
+        rows = listing.fetch(after, step)
         roots = {root for row in rows if (root := listing.root(row)) is not None}
         decided |= decisions(listing.action, roots - decided.keys())
-        kept += [row for row in rows if (root := listing.root(row)) in decided and decided[root].decision.allowed]
-        more = len(rows) == wanted
+        allowed = [row for row in rows if (root := listing.root(row)) in decided and decided[root].decision.allowed]
+        kept += _seen(listing, allowed, decided)
+        more = len(rows) == step
         if len(kept) > limit or not more:
             break
-        after = listing.key(rows[-1])
+        after, step = listing.key(rows[-1]), min(2 * step, LARGEST_STEP)
     page = kept[:limit]
-    if len(kept) > limit:
-        after = listing.key(page[-1])
-    elif not more:
-        after = None
+    after = listing.key(page[-1]) if len(kept) > limit else None
     on_page = {listing.root(row) for row in page}
     told = [one for root, one in decided.items() if root in on_page or not one.decision.allowed]
     audit(listing.action, told)
@@ -86,6 +97,27 @@ def listed(listing: Listing, after: Key | None, limit: int) -> tuple[list[tuple[
     return [(row, decided[str(listing.root(row))]) for row in page], cursor
 
 
+def _seen(listing: Listing, rows: list[Row], decided: dict[str, Shown]) -> list[Row]:
+    """Those of these rows whose labels the caller is cleared for."""
+    parts = {row_parts for row in rows for row_parts in listing.parts(row)}
+    labels = ports().queries.labels(parts) if any(decided[str(listing.root(row))].labels for row in rows) else {}
+    if not labels:
+        return rows
+    return [
+        row for row in rows if sees(decided[str(listing.root(row))].decision, _together(labels, listing.parts(row)))
+    ]
+
+
+def _together(labels: Mapping[str, frozenset[str]], parts: Iterable[str]) -> frozenset[str]:
+    return frozenset().union(*(labels.get(part, frozenset()) for part in parts))
+
+
+def labels_of(parts: Iterable[str]) -> frozenset[str]:
+    """The sensitivity labels of these parts of the record, together."""
+    wanted = [part for part in parts if part]
+    return _together(ports().queries.labels(wanted), wanted)
+
+
 def show(action: Action, roots: Iterable[str]) -> dict[str, Shown]:
     """The patients that this caller may see, by root. Each is audited, those who are denied too."""
     shown = decisions(action, roots)
@@ -93,21 +125,46 @@ def show(action: Action, roots: Iterable[str]) -> dict[str, Shown]:
     return {root: one for root, one in shown.items() if one.decision.allowed}
 
 
-def show_one(action: Action, root: str, what: str = "patient") -> Shown:
-    """One patient. Fault 404 where there is none, and where the caller may not see them: then for `what` they asked."""
-    found = show(action, [root])
-    if root not in found:
+def show_one(action: Action, root: str, what: str = "patient", parts: Iterable[str] = ()) -> Shown:
+    """One patient, where the caller is cleared for the labels of these parts too.
+
+    Fault 404 where there is none, and where the caller may not see them: then for `what` they asked.
+    """
+    found = decisions(action, [root]).get(root)
+    if found is None:
+        raise _missing(action, what)
+    if found.decision.allowed and found.labels and not sees(found.decision, labels_of(parts)):
+        found = replace(found, decision=Decision(allowed=False, reason="sensitive"))
+    audit(action, [found])
+    if not found.decision.allowed:
         raise not_found(what)
-    return found[root]
+    return found
 
 
-def root_of(patient_id: str, what: str = "patient") -> str:
+def missing(action: Action, what: str, wanted: str = "") -> Fault:
+    """404 for what is not there, after the work that denying it would have been: the same reads, and an audit line."""
+    decisions(action, [wanted])
+    return _missing(action, what)
+
+
+def _missing(action: Action, what: str) -> Fault:
+    denied = Decision(allowed=False, reason="not-there")
+    trail.record(event(caller(), action, "", denied, route=route(), at=ports().clock()))
+    return not_found(what)
+
+
+def root_of(action: Action, patient_id: str, what: str = "patient") -> str:
     """The survivor under which a record is shown. Fault 404 for an unknown one."""
     row = ports().queries.patient(patient_id)
     if row is None:
-        raise not_found(what)
+        raise missing(action, what, patient_id)
     root: str = row["root"]
     return root
+
+
+def of_patient(action: Action, patient_id: str) -> str:
+    """The survivor that a list is narrowed to. Fault 404 for an unknown one and one that the caller may not see."""
+    return show_one(action, root_of(action, patient_id)).id
 
 
 def roots_of(patient_ids: Iterable[str]) -> dict[str, str]:
@@ -125,11 +182,15 @@ def decisions(action: Action, roots: Iterable[str]) -> dict[str, Shown]:
     for part in labelled:
         record.setdefault(part["root"], []).append(_resource(part["doc"]))
     about = {root: _subject(row, record.get(root, [])) for root, row in rows.items()}
-    broken = _broken({root for root, (_, one) in about.items() if one.confidentiality in RESTRICTED})
+    broken = _broken({root for root, (_, one) in about.items() if _behind_glass(one)})
     kind = resource_type(route())
     return {
         root: Shown(
-            root, rows[root], resource, decide(caller(), action, replace(one, glass_broken=root in broken), kind)
+            root,
+            rows[root],
+            resource,
+            decide(caller(), action, replace(one, glass_broken=root in broken), kind),
+            one.labels,
         )
         for root, (resource, one) in about.items()
     }
@@ -149,6 +210,14 @@ def break_glass(root: str, words: str, until: int) -> Shown | None:
     return shown if shown.decision.allowed else None
 
 
+def reviewed(grant: AuditEvent, note: str) -> None:
+    """Write that the caller reviewed how somebody broke the glass. Returns once it is on disk."""
+    decision = decide(caller(), Action.BREAK_GLASS_REVIEW, None)
+    line = event(caller(), Action.BREAK_GLASS_REVIEW, grant.patient, decision, route=route(), at=ports().clock())
+    trail.record(replace(line, reason=REVIEWED, note=note))
+    trail.settle()
+
+
 def audit_unknown(action: Action) -> None:
     """Write that something was read that is about no known patient."""
     decision = decide(caller(), action, None)
@@ -161,9 +230,14 @@ def _audit_nothing(action: Action) -> None:
     trail.record(replace(line, reason=NOTHING_FOUND))
 
 
+def _behind_glass(patient: Subject) -> bool:
+    """Whether breaking the glass would show this caller more of a patient."""
+    return bool(patient.labels) or (patient.confidentiality in RESTRICTED and caller().role not in CLEARED)
+
+
 def _broken(restricted: set[str]) -> set[str]:
     """Those of these patients for whom the caller broke the glass; not asked for those who need not."""
-    if not restricted or caller().role in CLEARED:
+    if not restricted:
         return set()
     return ports().audit.glass(caller().id, restricted, ports().clock())
 
@@ -177,7 +251,7 @@ def audit(action: Action, shown: Iterable[Shown]) -> None:
 def _subject(row: Row, others: list[dict[str, Any]]) -> tuple[dict[str, Any], Subject]:
     doc = row["doc"]
     resource = _resource(doc) if doc else {"resourceType": "Patient", "id": row["id"]}
-    return resource, subject(row["id"], [resource, *others], test=bool(row["test"]))
+    return resource, subject(row["id"], [resource, *others], now=ports().clock(), test=bool(row["test"]))
 
 
 def _resource(doc: dict[str, Any]) -> dict[str, Any]:

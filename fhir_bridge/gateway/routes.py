@@ -30,6 +30,7 @@ ROUTES: dict[str, Action | str] = {
     "GET /api/patients/<patient_id>/timeline": Action.PATIENT_READ,
     "POST /api/patients/<patient_id>/break-glass": Action.PATIENT_BREAK_GLASS,
     "GET /api/break-glass": Action.BREAK_GLASS_LIST,
+    "POST /api/break-glass/<int:number>/review": Action.BREAK_GLASS_REVIEW,
     "GET /api/tasks": Action.TASK_LIST,
     "GET /api/tasks/<task_id>": Action.TASK_READ,
     "GET /api/tasks/<task_id>/why": Action.TASK_READ,
@@ -63,6 +64,7 @@ ROUTES: dict[str, Action | str] = {
     "GET /fhir/Encounter/<resource_id>": Action.FHIR_READ,
     "GET /fhir/Appointment/<resource_id>": Action.FHIR_READ,
     "GET /fhir/Communication/<resource_id>": Action.FHIR_READ,
+    "GET /fhir/Consent/<resource_id>": Action.FHIR_READ,
     "GET /fhir/Task/<resource_id>": Action.FHIR_READ,
     "GET /fhir/Practitioner/<resource_id>": Action.FHIR_READ,
     "GET /fhir/Organization/<resource_id>": Action.FHIR_READ,
@@ -73,6 +75,8 @@ ROUTES: dict[str, Action | str] = {
     "PUT /fhir/Appointment/<resource_id>": Action.FHIR_WRITE,
     "POST /fhir/Communication": Action.FHIR_WRITE,
     "PUT /fhir/Communication/<resource_id>": Action.FHIR_WRITE,
+    "POST /fhir/Consent": Action.FHIR_WRITE,
+    "PUT /fhir/Consent/<resource_id>": Action.FHIR_WRITE,
 }
 
 

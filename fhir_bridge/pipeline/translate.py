@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
+from fhir_bridge.pipeline.sensitivity import Sensitivity, labelled
 from fhir_bridge.record import merge
 from fhir_bridge.record.assertion import Assertion, Translation
 from fhir_bridge.record.clocks import SECOND
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 class FeedSettings:
     """What a feed's messages mean: whose they are, their zone, character set and default assigning authority.
 
-    `site` is the overlay that they are mapped by, `precision` that of the feed's clock, in µs (FOLD 2).
+    `site` is the overlay that they are mapped by, `precision` that of the feed's clock, in µs (FOLD 2). A feed that
+    `carries_protection` tells of wishes for it (PD1-12, PV2-22): until it did, a patient is protected.
     """
 
     source: str = "ehr"
@@ -36,6 +38,7 @@ class FeedSettings:
     authority: str = ""
     site: str = ""
     precision: int = SECOND
+    carries_protection: bool = False
 
     def tzinfo(self) -> ZoneInfo:
         """The zone of times that are sent without one."""
@@ -61,6 +64,7 @@ class Sets:
     precedence: tuple[str, ...] = ()
     zone: str = "UTC"
     destination: str = ""
+    sensitivity: Sensitivity = field(default_factory=Sensitivity)
 
     @property
     def digest(self) -> str:
@@ -88,10 +92,12 @@ class SetsInForce(Protocol):
 
 def hl7v2(entry: Entry, sets: Sets) -> Translation:
     """An HL7 v2 entry's assertions."""
-    return sets.translate_hl7v2(entry.body, sets.feed(entry.feed), entry.received_at)
+    feed = sets.feed(entry.feed)
+    translation = sets.translate_hl7v2(entry.body, feed, entry.received_at)
+    return labelled(translation, sets.sensitivity, awaits_protection=feed.carries_protection)
 
 
-ACCEPTED = frozenset({"Patient", "Appointment", "Communication"})
+ACCEPTED = frozenset({"Patient", "Appointment", "Communication", "Consent"})
 
 
 Find: TypeAlias = "Callable[[str, str], str | None]"
@@ -115,7 +121,7 @@ def fhir(body: Mapping[str, Any], sets: Sets, find: Find) -> Translation:
     security = {k: v for k, v in meta.items() if k in ("security", "tag")}
     if security:
         resource["meta"] = security
-    return Translation(kind, recorded, None, [Assertion(resource, key)], (patient,))
+    return labelled(Translation(kind, recorded, None, [Assertion(resource, key)], (patient,)), sets.sensitivity)
 
 
 def _identify(resource: dict[str, Any], sent_id: str | None, namespace: uuid.UUID, find: Find) -> tuple[str, str]:
@@ -148,7 +154,7 @@ def _localise(resource: dict[str, Any], namespace: uuid.UUID, find: Find) -> Non
             return _local(value, namespace, find)
         return {name: walk(inner) for name, inner in value.items()}
 
-    for name in ("subject", "sender", "participant", "recipient", "encounter"):
+    for name in ("subject", "patient", "sender", "participant", "recipient", "encounter"):
         if name in resource:
             resource[name] = walk(resource[name])
 
@@ -171,7 +177,8 @@ def _local(reference: dict[str, Any], namespace: uuid.UUID, find: Find) -> dict[
 
 
 def _patient_of(resource: Mapping[str, Any]) -> str | None:
-    references = [resource.get("subject")] + [p.get("actor") for p in resource.get("participant", ())]
+    references = [resource.get("subject"), resource.get("patient")]
+    references += [p.get("actor") for p in resource.get("participant", ())]
     for reference in references:
         text = (reference or {}).get("reference", "")
         if text.startswith("Patient/"):

@@ -1,7 +1,7 @@
 """Privacy: one policy function, what it leaves of a resource, and the audit trail's values."""
 
 from fhir_bridge.privacy.audit import AuditEvent, event
-from fhir_bridge.privacy.policy import Action, Decision, Principal, Role, Subject, decide
+from fhir_bridge.privacy.policy import Action, Decision, Principal, Role, Subject, decide, sees
 from fhir_bridge.privacy.projection import display_name, project, shows, subject
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "display_name",
     "event",
     "project",
+    "sees",
     "shows",
     "subject",
 ]

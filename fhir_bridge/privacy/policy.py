@@ -51,6 +51,7 @@ class Action(StrEnum):
     FHIR_WRITE = "fhir.write"
     HL7V2_SEND = "hl7v2.send"
     BREAK_GLASS_LIST = "break-glass.list"
+    BREAK_GLASS_REVIEW = "break-glass.review"
     AUDIT_READ = "audit.read"
 
 
@@ -79,6 +80,7 @@ fhir.read             .       x       x      x         x           x            
 fhir.write            x       .       .      .         .           .            x
 hl7v2.send            x       .       .      .         .           .            x
 break-glass.list      .       .       .      .         .           x            x
+break-glass.review    .       .       .      .         .           x            .
 audit.read            .       .       .      .         .           x            x
 """
 
@@ -133,6 +135,33 @@ HIDDEN: dict[Role, frozenset[str]] = {
 """Minimum necessary: types and elements that a role does not see. An engineer sees that a communication went, not what
 was said; billing sees no diagnosis, and nothing that tells of one."""
 
+OTHER = "other"
+"""The line of the table for labels that have none of their own."""
+_SENSITIVE = """
+label      feed  engineer  pra  pra-lead  billing  privacy-officer  admin
+ETH         .       .       c      c         c            c           c
+ETHUD       .       .       c      c         c            c           c
+OPIOIDUD    .       .       c      c         c            c           c
+SUD         .       .       c      c         c            c           c
+PSY         .       .       x      x         .            x           x
+HIV         .       .       .      x         .            x           x
+STD         .       .       .      x         .            x           x
+SDV         .       .       .      x         .            x           x
+SEX         .       .       .      x         .            x           x
+other       .       .       .      x         .            x           x
+"""
+"""Who sees what carries a label (v3-ActCode): x yes, c with the patient's consent (42 CFR Part 2), . no. Who broke the
+glass sees all of it (42 CFR 2.51)."""
+
+
+def _read_labels(table: str) -> dict[Role, dict[str, str]]:
+    head, *rows = [line.split() for line in table.strip().splitlines()]
+    return {Role(role): {row[0]: row[column] for row in rows} for column, role in enumerate(head[1:], start=1)}
+
+
+SENSITIVE = _read_labels(_SENSITIVE)
+LABELS = frozenset(SENSITIVE[Role.ADMIN]) - {OTHER}
+
 QUEUES: dict[Role, frozenset[str]] = {Role.BILLING: frozenset({"B"})}
 """Roles that see the tasks of these queues only."""
 
@@ -155,7 +184,8 @@ class Subject:
     """What the policy needs to know of a patient: the surviving record's id, and what projection.subject read of it.
 
     `confidentiality` is v3-Confidentiality N, R or V; `unlisted` that the patient is in no directory; `glass_broken`
-    that this caller broke the glass for this patient and the time is not over.
+    that this caller broke the glass for this patient and the time is not over. `labels` are those of anything of
+    theirs, `consented` those that they consented to be disclosed.
     """
 
     id: str
@@ -163,6 +193,8 @@ class Subject:
     confidentiality: str = "N"
     unlisted: bool = False
     glass_broken: bool = False
+    labels: frozenset[str] = frozenset()
+    consented: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +202,7 @@ class Decision:
     """The answer: whether, why (a code), and what the caller does not see.
 
     `masked` hides who the patient is in a list; `hidden` names the types and elements that are left out; `queues`
-    those whose tasks are seen, None for all.
+    those whose tasks are seen, None for all; `cleared` the labels (and OTHER) of what may be seen at all.
     """
 
     allowed: bool
@@ -178,6 +210,7 @@ class Decision:
     masked: bool = False
     hidden: frozenset[str] = frozenset()
     queues: frozenset[str] | None = None
+    cleared: frozenset[str] = frozenset()
 
 
 def decide(principal: Principal, action: Action, patient: Subject | None, resource_type: str = "") -> Decision:
@@ -209,4 +242,18 @@ def _about(role: Role, action: Action, patient: Subject) -> Decision:
         masked=masked and action in LISTS,
         hidden=HIDDEN.get(role, frozenset()),
         queues=QUEUES.get(role),
+        cleared=_cleared(role, patient),
     )
+
+
+def _cleared(role: Role, patient: Subject) -> frozenset[str]:
+    """The labels of what this role sees of this patient."""
+    if patient.glass_broken and role in BEDSIDE:
+        return LABELS | {OTHER}
+    marks = SENSITIVE[role].items()
+    return frozenset(label for label, mark in marks if mark == "x" or (mark == "c" and label in patient.consented))
+
+
+def sees(decision: Decision, labels: frozenset[str]) -> bool:
+    """Whether a caller sees at all what carries these labels: each must be cleared, and one without a line is OTHER."""
+    return all((label if label in LABELS else OTHER) in decision.cleared for label in labels)

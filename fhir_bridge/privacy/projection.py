@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fhir_bridge.privacy.policy import Subject
+from fhir_bridge.record.clocks import DAY, instant
+from fhir_bridge.record.labels import ACT_CODE, AWAITED, PART2, labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from fhir_bridge.privacy.policy import Decision
 
 MASKED_NAME = "Name withheld"
+REDISCLOSURE = "42 CFR part 2 prohibits unauthorized use or disclosure of these records."
+"""The notice that accompanies each disclosure (42 CFR 2.32)."""
+NOTICE = {"system": ACT_CODE, "code": "NORDSCLCD", "display": REDISCLOSURE}
 PUBLICITY = "urn:fhir-bridge:extension:publicity"
 PROTECTION = "urn:fhir-bridge:extension:protection"
 RELIABILITY = "urn:fhir-bridge:extension:identity-reliability"
@@ -27,12 +32,22 @@ _IDENTIFYING = frozenset({"name", "telecom", "address", "birthDate", "photo", "c
 
 
 def project(decision: Decision, resource: Mapping[str, Any]) -> dict[str, Any]:
-    """A resource without what this caller does not see. `shows` says whether they see any of it."""
+    """A resource without what this caller does not see. `shows` and `sees` say whether they see any of it.
+
+    What 42 CFR Part 2 protects says so wherever it is shown, with the notice that goes with each disclosure.
+    """
+    if labels_of(resource) & PART2:
+        resource = _with_notice(resource)
     left_out = decision.hidden | _IDENTIFYING if masks(decision, resource) else decision.hidden
     if not left_out:
         return dict(resource)
     prefix = f"{resource.get('resourceType', '')}."
     return {name: value for name, value in resource.items() if name not in left_out and prefix + name not in left_out}
+
+
+def _with_notice(resource: Mapping[str, Any]) -> dict[str, Any]:
+    meta = resource["meta"]
+    return {**resource, "meta": {**meta, "security": [*meta["security"], NOTICE]}}
 
 
 def shows(decision: Decision, resource_type: str) -> bool:
@@ -57,19 +72,49 @@ def display_name(decision: Decision, patient: Mapping[str, Any]) -> str:
     return composed or str(best.get("text", ""))
 
 
-def subject(patient_id: str, record: Iterable[Mapping[str, Any]], *, test: bool = False) -> Subject:
-    """What the policy needs to know of a patient.
+def subject(patient_id: str, record: Iterable[Mapping[str, Any]], *, now: int, test: bool = False) -> Subject:
+    """What the policy needs to know of a patient at an instant.
 
-    `record` holds every record of theirs and their visits: of all that is stated the strictest counts, so that no
-    merge and no later visit loosens it.
+    `record` holds every record of theirs, their visits and consents: of all that is stated the strictest counts, so
+    that no merge and no later visit loosens it.
     """
     resources = list(record)
+    strictest = max((confidentiality(resource) for resource in resources), key="NRV".index, default="N")
     return Subject(
         patient_id,
         test,
-        max((confidentiality(resource) for resource in resources), key="NRV".index, default="N"),
+        "R" if strictest == "N" and _awaits(resources) else strictest,
         any(unlisted(resource) for resource in resources),
+        labels=frozenset().union(*map(labels_of, resources)),
+        consented=consented(resources, now),
     )
+
+
+def consented(record: Iterable[Mapping[str, Any]], now: int) -> frozenset[str]:
+    """The labels that a patient's consents in force permit to be disclosed, and none denies."""
+    permitted: set[str] = set()
+    denied: set[str] = set()
+    for resource in record:
+        if resource.get("resourceType") == "Consent" and resource.get("status") == "active":
+            provision = resource.get("provision", {})
+            if _in_force(provision.get("period", {}), now):
+                into = permitted if provision.get("type") == "permit" else denied
+                into |= {str(one.get("code")) for one in provision.get("securityLabel", ())}
+    return frozenset(permitted - denied)
+
+
+def _in_force(period: Mapping[str, Any], now: int) -> bool:
+    """Whether an instant is within a period; a day at its end is part of it."""
+    start, end = period.get("start"), period.get("end")
+    if start and instant(start) > now:
+        return False
+    return not end or now < instant(end) + (DAY if len(end) <= len("2026-11-23") else 0)
+
+
+def _awaits(record: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a feed that carries wishes for protection has brought none yet: denied until known."""
+    urls = {found["url"] for resource in record for found in resource.get("extension", ())}
+    return AWAITED in urls and PROTECTION not in urls
 
 
 def confidentiality(resource: Mapping[str, Any]) -> str:

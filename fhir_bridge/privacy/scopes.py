@@ -28,6 +28,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "fhir.write": ("", WRITE),
     "audit.read": ("AuditEvent", READ),
     "break-glass.list": ("AuditEvent", READ),
+    "break-glass.review": ("AuditEvent", WRITE),
 }
 """Right → the FHIR type that it is about ('' for that of the route) and the kind of access. Rights that are not here
 are no FHIR: only their own name grants them."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fhir_bridge.record import episode
+from fhir_bridge.record import episode, labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -88,9 +88,12 @@ def _test_labels(resource: dict[str, Any]) -> list[dict[str, Any]]:
 def _of_meta(meta: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Labels and tags; that a patient is a test is stated anew by every message, and so stands by itself."""
     for name in ("security", "tag"):
-        labels = [label for label in meta.get(name, ()) if label.get("code") != TEST_CODE]
-        if labels:
-            yield f"meta.{name}", labels
+        stated = [one for one in meta.get(name, ()) if one.get("code") != TEST_CODE]
+        for sensitive in filter(labels.is_label, stated if name == "security" else ()):
+            yield labels.REGISTER + sensitive["code"], [sensitive]
+        others = [one for one in stated if name == "tag" or not labels.is_label(one)]
+        if others:
+            yield f"meta.{name}", others
 
 
 def _register_name(name: str) -> str:
@@ -139,7 +142,8 @@ def replace_resource(doc: Doc, assertion: Assertion, source: str, stamp: Stamp) 
     stated = {name for name, _ in registers_of(assertion.resource)}
     changed = assert_resource(doc, assertion, source, stamp)
     for name, by_source in doc["els"].items():
-        if name not in stated and source in by_source and _write(by_source, source, stamp, None):
+        gone = name not in stated and source in by_source and not name.startswith(labels.REGISTER)
+        if gone and _write(by_source, source, stamp, None):
             changed.add(name)
     return changed
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fhir_bridge.record import episode, merge, replaced
+from fhir_bridge.record import episode, labels, merge, replaced
 from fhir_bridge.record.clocks import iso
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _elements(out: dict[str, Any], doc: Doc, precedence: tuple[str, ...]) -> Non
         value = register[2] if register else None
         if value is None or (name == merge.TEST and value is False):
             continue
-        if name == merge.TEST:
+        if name == merge.TEST or name.startswith(labels.REGISTER):
             out.setdefault("meta", {}).setdefault("security", []).extend(value)
         elif name.endswith("[x]"):
             out.update(value)

@@ -159,11 +159,13 @@ zone = "{ZONE}"
 language = "en"
 
 [feeds.mllp]
+carries_protection = false
 host = "{self.host}"
 port = {self.mllp_port}
 authority = "{FACILITY}"
 
 [feeds.{PORTAL}]
+carries_protection = false
 authority = "{FACILITY}"
 
 [destinations.ehr]

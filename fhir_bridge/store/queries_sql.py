@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from fhir_bridge.record.labels import labels_in
 from fhir_bridge.store.state_sql import marks
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from fhir_bridge.gateway.ports import Key, PatientSearch, Row, TaskSearch
 
 _DOCUMENTS = ("doc", "detail", "resource", "result")
-_LABELS = (b"specialCourtesy", b'"security"', b"extension:protection", b"extension:publicity")
+_LABEL = b'"label|'
+_LABELS = (b"specialCourtesy", b'security"', b"extension:protection", b"extension:publicity", _LABEL)
 """Words in the document of a visit that may make its patient private: looked for before it is parsed."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.02
 _AFTER_ALL = "\U0010ffff"
@@ -104,9 +106,11 @@ class SqlQueries:
         sql = (
             "SELECT p.root, part.doc FROM patient p JOIN part ON part.patient = p.id "
             f"WHERE p.root IN ({marks(len(wanted))}) "
-            f"AND (part.type = 'Patient' AND p.id <> p.root OR part.type = 'Encounter' AND ({words}))"
+            "AND (part.type = 'Consent' OR part.type = 'Patient' AND p.id <> p.root "
+            f"OR part.type IN ('Encounter', 'Appointment') AND ({words}) "
+            f"OR part.type = 'Communication' AND {self.HAS_WORD})"
         )
-        return self._all(sql, (*wanted, *_LABELS))
+        return self._all(sql, (*wanted, *_LABELS, _LABEL))
 
     def links(self, ids: Sequence[str]) -> list[Row]:
         if not ids:
@@ -117,6 +121,13 @@ class SqlQueries:
 
     def part(self, part_id: str) -> Row | None:
         return self._one("SELECT * FROM part WHERE id = ?", (part_id,))
+
+    def labels(self, ids: Iterable[str]) -> dict[str, frozenset[str]]:
+        wanted = tuple(set(ids))
+        if not wanted:
+            return {}
+        sql = f"SELECT id, doc FROM part WHERE id IN ({marks(len(wanted))}) AND {self.HAS_WORD}"
+        return {row["id"]: labels_in(row["doc"]) for row in self._all(sql, (*wanted, _LABEL))}
 
     def parts(self, patients: Sequence[str], kind: str, limit: int) -> list[Row]:
         if not patients:

@@ -58,7 +58,16 @@ def configured(settings: Settings) -> dict[str, dict[str, str]]:
     """The files of each set as it is configured now."""
     folder = settings.mapping_folder or packaged_mappings()
     feeds = {
-        name: asdict(FeedSettings(feed.source, feed.zone, feed.charset, feed.authority, feed.site))
+        name: asdict(
+            FeedSettings(
+                feed.source,
+                feed.zone,
+                feed.charset,
+                feed.authority,
+                feed.site,
+                carries_protection=feed.carries_protection,
+            )
+        )
         for name, feed in settings.feeds.items()
     }
     values = {
@@ -66,6 +75,7 @@ def configured(settings: Settings) -> dict[str, dict[str, str]]:
         "facility": {"zone": settings.facility.zone, "language": settings.facility.language},
         "destination": settings.destinations[0].name if settings.destinations else "",
         "precedence": list(settings.facility.precedence),
+        "privacy": {"units": dict(settings.sensitive_units), "diagnoses": dict(settings.sensitive_diagnoses)},
     }
     return {
         MAPPING: mapping_files(settings.mapping_folder),

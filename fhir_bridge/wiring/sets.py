@@ -20,6 +20,7 @@ from fhir_bridge import mapping
 from fhir_bridge.mapping.load import EXAMPLES
 from fhir_bridge.pipeline.context import InForce
 from fhir_bridge.pipeline.errors import Ignored, Poison
+from fhir_bridge.pipeline.sensitivity import DIAGNOSES, Sensitivity
 from fhir_bridge.pipeline.translate import FeedSettings, Sets
 from fhir_bridge.record.clocks import settle_fold
 from fhir_bridge.source import CheckFailed
@@ -138,6 +139,7 @@ class SetLibrary:
             precedence=tuple(self._settings["precedence"]),
             zone=facility["zone"],
             destination=self._settings["destination"],
+            sensitivity=_sensitivity(self._settings.get("privacy", {})),
         )
 
     def _feed(self, values: Mapping[str, Any]) -> FeedSettings:
@@ -249,3 +251,8 @@ def _is_zoneless(message: er7.Message) -> bool:
 def context(namespace: uuid.UUID, feed: FeedSettings) -> mapping.TranslateContext:
     """What a feed's messages mean, as the compiler wants to know it."""
     return mapping.TranslateContext(namespace=namespace, zone=feed.tzinfo(), authority=feed.authority)
+
+
+def _sensitivity(privacy: Mapping[str, Any]) -> Sensitivity:
+    """The tables of labels: as shipped, a site's lines before them."""
+    return Sensitivity(privacy.get("units", {}), DIAGNOSES | privacy.get("diagnoses", {}))

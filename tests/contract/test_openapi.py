@@ -25,6 +25,7 @@ KNOWN = {
     "delivery_id": uid("dlv"),
     "seq": 1,
     "feed": "lgh",
+    "number": 1,
     "resource_id": uid("enc-grace"),
 }
 ABOUT_REQUESTS = [checks.positive_data_acceptance, checks.negative_data_rejection]

@@ -71,3 +71,36 @@ def test_the_trail_tells_a_look_through_the_glass_apart(world):
         ("patient.break-glass", "break-glass", WHY["reason"]),
         ("patient.read", "glass-broken", ""),
     ]
+
+
+VERDICT = {"verdict": "inappropriate", "note": "No collapse that day"}
+
+
+def test_a_privacy_officer_marks_it_as_reviewed(world):
+    world.client().post(PATH, json=WHY)
+    officer = world.client(Role.PRIVACY_OFFICER)
+    [item] = officer.get("/api/break-glass").json["items"]
+    assert item["review"] is None
+    marked = officer.post(f"/api/break-glass/{item['number']}/review", json=VERDICT)
+    review = {**VERDICT, "by": "officer-olga", "at": "2026-09-21T14:13:20Z"}
+    assert (marked.status_code, marked.json["review"]) == (201, review)
+    assert officer.get("/api/break-glass").json["items"][0]["review"] == review
+    lines = [(e.principal, e.reason) for e in world.audit.read(VERA) if e.action == "break-glass.review"]
+    assert lines == [("officer-olga", "break-glass-reviewed")]
+
+
+@pytest.mark.parametrize(
+    ("role", "number", "body", "status"),
+    [
+        (Role.PRA, 1, VERDICT, 403),
+        (Role.PRA_LEAD, 1, VERDICT, 403),
+        (Role.ADMIN, 1, VERDICT, 403),
+        (Role.PRIVACY_OFFICER, 99, VERDICT, 404),
+        (Role.PRIVACY_OFFICER, 2**70, VERDICT, 404),
+        (Role.PRIVACY_OFFICER, 1, {"verdict": "fine"}, 422),
+        (Role.PRIVACY_OFFICER, 1, {}, 422),
+    ],
+)
+def test_nobody_else_reviews_and_nothing_else_is_reviewed(world, role, number, body, status):
+    world.client().post(PATH, json=WHY)
+    assert world.client(role).post(f"/api/break-glass/{number}/review", json=body).status_code == status

@@ -53,7 +53,13 @@ def test_every_right_is_asked_for_somewhere():
 
 
 def _routes():
-    values = {"int:seq": "1", "patient_id": uid("grace"), "task_id": uid("task-1"), "delivery_id": uid("dlv")}
+    values = {
+        "int:seq": "1",
+        "int:number": "1",
+        "patient_id": uid("grace"),
+        "task_id": uid("task-1"),
+        "delivery_id": uid("dlv"),
+    }
     for line, right in routes.ROUTES.items():
         method, path = line.split()
         for name, value in (values | {"resource_id": uid("grace")}).items():

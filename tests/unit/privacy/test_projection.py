@@ -19,6 +19,8 @@ PATIENT = {
     "identifier": [{"value": "LGH0001"}],
 }
 
+NOW = 1_790_000_000_000_000  # 2026-09-21T14:13:20Z
+
 
 def test_a_masked_patient_keeps_nothing_that_identifies():
     assert project(MASKED, PATIENT) == {"resourceType": "Patient", "id": "grace", "gender": "female"}
@@ -102,4 +104,42 @@ def _courtesy(code):
     ],
 )
 def test_of_all_records_and_visits_the_strictest_counts(record, confidentiality, unlisted):
-    assert subject("grace", record) == Subject("grace", False, confidentiality, unlisted)
+    assert subject("grace", record, now=NOW) == Subject("grace", False, confidentiality, unlisted)
+
+
+def consent(**more):
+    provision = {"type": "permit", "securityLabel": [{"code": "ETH"}], **more.pop("provision", {})}
+    return {"resourceType": "Consent", "status": "active", "provision": provision, **more}
+
+
+@pytest.mark.parametrize(
+    ("record", "labels"),
+    [
+        ([], set()),
+        ([consent()], {"ETH"}),
+        ([consent(status="inactive")], set()),
+        ([consent(status="draft")], set()),
+        ([consent(provision={"type": "deny"})], set()),
+        ([consent(), consent(provision={"type": "deny"})], set()),
+        ([consent(provision={"period": {"start": "2026-09-22"}})], set()),
+        ([consent(provision={"period": {"start": "2026-09-21", "end": "2026-09-21"}})], {"ETH"}),
+        ([consent(provision={"period": {"end": "2026-09-20"}})], set()),
+        ([consent(provision={"period": {"end": "2026-09-21T12:00:00Z"}})], set()),
+        ([consent(provision={"securityLabel": [{"code": "PSY"}]})], {"PSY"}),
+    ],
+)
+def test_a_consent_in_force_permits_what_it_names_and_a_denial_outdoes_it(record, labels):
+    assert subject("grace", record, now=NOW).consented == labels
+
+
+MARK = {"url": "urn:fhir-bridge:extension:protection-awaited", "valueBoolean": True}
+WISH = {"url": "urn:fhir-bridge:extension:protection", "valueBoolean": False}
+
+
+@pytest.mark.parametrize(
+    ("extensions", "confidentiality"),
+    [([], "N"), ([MARK], "R"), ([MARK, WISH], "N"), ([MARK, {**WISH, "valueBoolean": True}], "R")],
+)
+def test_where_a_feed_tells_of_wishes_a_patient_is_protected_until_one_is_known(extensions, confidentiality):
+    patient = {"resourceType": "Patient", "extension": extensions}
+    assert subject("grace", [patient], now=NOW).confidentiality == confidentiality
