@@ -73,7 +73,7 @@ class Gateway:
         destination = f'[destinations.ehr]\nbase_url = "{ehr.base}"\n' if ehr else ""
         config.write_text(
             f'var = "{self.var}"\n[http]\nport = {self.http}\n[facility]\nzone = "America/New_York"\n'
-            f'[feeds.mllp]\nport = {self.mllp}\nauthority = "LGH"\n{destination}{settings}',
+            f'[feeds.mllp]\nport = {self.mllp}\nauthority = "LGH"\ncarries_protection = false\n{destination}{settings}',
             encoding="utf-8",
         )
         clean = {name: value for name, value in os.environ.items() if not name.startswith("FHIR_BRIDGE_")}
