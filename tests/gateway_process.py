@@ -88,6 +88,11 @@ class Gateway:
         return f"http://127.0.0.1:{self.http}"
 
     def start(self) -> None:
+        self.begin()
+        until(self._is_ready, seconds=START_SECONDS)
+
+    def begin(self) -> None:
+        """Start, and wait for nothing."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "fhir_bridge.cli", "serve"],
             cwd=ROOT,
@@ -95,7 +100,6 @@ class Gateway:
             stdout=self._log,
             stderr=self._log,
         )
-        until(self._is_ready, seconds=START_SECONDS)
 
     def _is_ready(self) -> bool:
         assert self.process.poll() is None, "the gateway ended before it was ready"

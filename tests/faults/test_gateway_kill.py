@@ -7,15 +7,15 @@ import random
 import signal
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.faults.inside.sitecustomize import POINTS
-from tests.faults.storm import PATIENCE, Load, account
-from tests.gateway_process import DEADLINE, Endpoint, Gateway, until
+from tests.faults.storm import PATIENCE, Load, account, at_rest
+from tests.gateway_process import Endpoint, Gateway, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,16 +30,9 @@ PROCESSES = {
 
 
 def kill_one(gateway: Gateway, rng: random.Random) -> str:
-    """SIGKILL one process: mostly one of the four, now and then the parent, which is then started again.
-
-    A gateway that loses a child before all are ready the first time ends; whatever started it starts it again.
-    """
-    if gateway.process.poll() is not None:
-        gateway.start()
-    if rng.random() < 0.15:
+    """SIGKILL one process: mostly one of the four, now and then the parent."""
+    if rng.random() < 0.15 and gateway.process.poll() is None:
         gateway.process.kill()
-        gateway.process.wait(DEADLINE)
-        gateway.start()
         return "serve"
     children = gateway.children()
     if not children:
@@ -57,20 +50,34 @@ def storm(tmp_path, ledger, seed: int, rounds: int, pause: float) -> None:
     with closing(Endpoint(tmp_path / "ehr.log")) as ehr, Gateway(tmp_path, ehr) as gateway:
         load = Load(gateway, seed, pause=pause)
         load.start()
-        while ledger.faults.total() < rounds:
-            time.sleep(rng.uniform(0.2, 2.0))
-            if killed := kill_one(gateway, rng):
-                ledger.faults[f"kill {killed}"] += 1
-        until(lambda: revived(gateway) and len(load.finished) >= 5, seconds=PATIENCE)
-        load.finish()
+        with managed(gateway):
+            while ledger.faults.total() < rounds:
+                time.sleep(rng.uniform(0.2, 2.0))
+                if killed := kill_one(gateway, rng):
+                    ledger.faults[f"kill {killed}"] += 1
+            until(lambda: len(load.finished) >= 5, seconds=PATIENCE)
+            load.finish()
+            at_rest(gateway)
         account(gateway, ehr, load, ledger)
 
 
-def revived(gateway: Gateway) -> bool:
-    """Whether it runs: whatever starts it starts it again when it ended before all were ready."""
-    if gateway.process.poll() is not None:
-        gateway.start()
-    return True
+@contextmanager
+def managed(gateway: Gateway) -> Iterator[None]:
+    """As by a service manager: what ends is started again. A gateway that loses a child before all are ready ends."""
+    over = threading.Event()
+
+    def manage() -> None:
+        while not over.wait(0.1):
+            if gateway.process.poll() is not None:
+                gateway.begin()
+
+    managing = threading.Thread(target=manage, daemon=True)
+    managing.start()
+    try:
+        yield
+    finally:
+        over.set()
+        managing.join()
 
 
 def kills_at_points(tmp_path, ledger, seed: int, times: int) -> None:
