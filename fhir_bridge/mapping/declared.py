@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from fhir_bridge.mapping import keys as keys_of
 from fhir_bridge.mapping.conditions import parse_address
 from fhir_bridge.mapping.load_yaml import Reader
 from fhir_bridge.mapping.runtime import MOST_FIELDS
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from fhir_bridge.mapping.nodes import Text
 
 LEVELS = ("vendor", "site", "feed")
-_KEYS = (
-    "overlay", "level", "over", "zone", "charset", "authority", "clock", "empty", "authorities", "segments", "note",
-)  # fmt: skip
 CLOCKS = {
     "millisecond": 1_000,
     "second": 1_000_000,
@@ -127,7 +125,7 @@ class _HeadReader(Reader):
         self._hl7 = hl7
 
     def read(self, root: yaml.Node, name: str) -> Declared:
-        keys = self.mapping(root, _KEYS, "the head of an overlay", required=("overlay", "level"))
+        keys = self.mapping(root, keys_of.OVERLAY, "the head of an overlay", required=("overlay", "level"))
         stated = self.text(keys["overlay"]) if "overlay" in keys else None
         if stated and stated.text != name:
             self.problem(stated.at, f"overlay: {stated.text}", f"the name of its folder, {name}")
@@ -189,7 +187,7 @@ class _HeadReader(Reader):
             if not number.text.isdecimal() or not 0 < int(number.text) <= MOST_FIELDS:
                 self.problem(number.at, number.text, f"the number of a field, 1 to {MOST_FIELDS}")
                 continue
-            keys = self.mapping(node, ("name", "type", "repeats"), "a field", required=("type",))
+            keys = self.mapping(node, keys_of.FIELD, "a field", required=("type",))
             datatype = self.text(keys["type"]) if "type" in keys else None
             if datatype and self._hl7 is not None and self._hl7.datatype(datatype.text) is None:
                 self.problem(datatype.at, f"no data type {datatype.text}", "a data type of HL7 v2, such as ST or CWE")

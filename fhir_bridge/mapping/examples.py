@@ -10,20 +10,19 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fhir_bridge.mapping import keys
 from fhir_bridge.mapping.drafts import Draft
 from fhir_bridge.mapping.load import EXAMPLES
 from fhir_bridge.source import CheckFailed, Listing, Node, Position, Problem, Scalar, Table, nearest, read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from fhir_bridge.mapping.definitions import Message, Segment
     from fhir_bridge.mapping.machine import TranslateContext
     from fhir_bridge.mapping.nodes import MapNode
     from fhir_bridge.mapping.translate import MappingSet
 
-FILE_KEYS = ("examples", "cases", "note")
-CASE_KEYS = ("shows", "trigger", "input", "output", "made", "note")
 _HEADER = r"MSH|^~\&|APP|LGH|FHIRBRIDGE|LGH|20260401120000-0400||{trigger}|1|P|2.5.1"
 _TRIGGER = re.compile(r"[A-Z][A-Z0-9]{2}\^[A-Z][A-Z0-9]{2}")
 
@@ -177,7 +176,7 @@ class _Reader:
         if not isinstance(root, Table):
             self._problems.append(Problem(root.at, "no mapping", "examples: NAME and cases:"))
             return []
-        self._keys(root, FILE_KEYS, "examples", required=("examples", "cases"))
+        self._keys(root, keys.EXAMPLES, "examples", required=("examples", "cases"))
         name, cases = root.entries.get("examples"), root.entries.get("cases")
         if not isinstance(name, Scalar) or not isinstance(cases, Listing):
             return []
@@ -189,7 +188,7 @@ class _Reader:
             self._problems.append(Problem(node.at, "no mapping", "a case: shows, input, output"))
             return None
         before = len(self._problems)
-        self._keys(node, CASE_KEYS, "a case", required=("shows", "input"))
+        self._keys(node, keys.CASE, "a case", required=("shows", "input"))
         trigger = self._scalar(node, "trigger") or "ADT^A01"
         if not _TRIGGER.fullmatch(trigger):
             self._problems.append(Problem(node.keys["trigger"], trigger, "a trigger such as ADT^A01"))
@@ -207,7 +206,7 @@ class _Reader:
             return ""
         return _text(value.value) if not isinstance(value.value, int) else value.raw
 
-    def _keys(self, node: Table, known: tuple[str, ...], what: str, required: tuple[str, ...]) -> None:
+    def _keys(self, node: Table, known: Iterable[str], what: str, required: tuple[str, ...]) -> None:
         for key, at in node.keys.items():
             if key not in known:
                 expected = f"a key of {what}: {', '.join(known)}"

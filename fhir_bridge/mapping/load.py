@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import yaml
 
+from fhir_bridge.mapping import keys as keys_of
 from fhir_bridge.mapping.load_rows import RowReader
 from fhir_bridge.mapping.nodes import (
     Code,
@@ -37,19 +38,9 @@ if TYPE_CHECKING:
 
     from fhir_bridge.mapping.errors import Problem
 
-
 EXAMPLES = ".examples.yaml"
 _KINDS = ("message", "part", "map", "codes")
 _MAP_NAME = re.compile(r"([A-Z][A-Z0-9]{1,2})\[([A-Z][A-Za-z]*(?:\.[a-z][A-Za-z]*)*)(?:-[A-Z][A-Za-z0-9]*)*\]")
-_SEGMENT_KEYS = (
-    "segment", "as", "each", "make", "into", "using", "key", "set", "rows", "when", "required", "envelope",
-    "merged_into", "action", "adds", "mention", "ignore", "note",
-)  # fmt: skip
-_PART_KEYS = ("part", "rows", "note")
-_TRIGGER_KEYS = ("fact", "complete", "link", "unlink", "ignore", "note")
-_FACT_KEYS = ("name", "of", "optional")
-_INCLUDE_KEYS = ("include", "note")
-_GROUP_KEYS = ("group", "each", "begins", "rows", "note")
 _TRIGGER = re.compile(r"[A-Z][A-Z0-9]{2}\^[A-Z][A-Z0-9]{2}")
 
 _Node = TypeVar("_Node", MapNode, CodeTable, MessageNode, PartNode)
@@ -109,7 +100,7 @@ class _Document(RowReader):
             into[node.name] = node
 
     def _map(self, root: yaml.Node) -> MapNode | None:
-        keys = self.mapping(root, ("map", "uses", "may_use", "rows", "note"), "a map", required=("rows",))
+        keys = self.mapping(root, keys_of.MAP, "a map", required=("rows",))
         name = self.text(keys["map"])
         if name is None:
             return None
@@ -131,9 +122,7 @@ class _Document(RowReader):
         return tuple(uses)
 
     def _codes(self, root: yaml.Node) -> CodeTable | None:
-        keys = self.mapping(
-            root, ("codes", "from", "to", "table", "prefixes", "unmapped", "note"), "a code table", required=("table",)
-        )
+        keys = self.mapping(root, keys_of.CODES, "a code table", required=("table",))
         name = self.text(keys["codes"])
         if name is None:
             return None
@@ -156,7 +145,7 @@ class _Document(RowReader):
         if not isinstance(node, yaml.MappingNode):
             text = self.text(node)
             return Code(text) if text else None
-        keys = self.mapping(node, ("code", "display", "system"), "a code", required=("code",))
+        keys = self.mapping(node, keys_of.CODE, "a code", required=("code",))
         code = self.text(keys["code"]) if "code" in keys else None
         return Code(code, self.string(keys.get("display")), self.string(keys.get("system"))) if code else None
 
@@ -165,13 +154,13 @@ class _Document(RowReader):
             return "", None
         if not isinstance(node, yaml.MappingNode):
             return self.choice(node, ("text", "error"), "unmapped"), None
-        keys = self.mapping(node, ("fixed", "prefix"), "unmapped")
+        keys = self.mapping(node, keys_of.UNMAPPED, "unmapped")
         for kind, value in keys.items():
             return kind, self.text(value)
         return "", None
 
     def _message(self, root: yaml.Node) -> MessageNode | None:
-        keys = self.mapping(root, ("message", "triggers", "rows", "note"), "a message", required=("triggers", "rows"))
+        keys = self.mapping(root, keys_of.MESSAGE, "a message", required=("triggers", "rows"))
         name = self.text(keys["message"])
         if name is None:
             return None
@@ -182,7 +171,7 @@ class _Document(RowReader):
         return MessageNode(name.text, tuple(trigger for trigger in triggers if trigger), kept, name.at)
 
     def _part(self, root: yaml.Node) -> PartNode | None:
-        keys = self.mapping(root, _PART_KEYS, "a part", required=("rows",))
+        keys = self.mapping(root, keys_of.PART, "a part", required=("rows",))
         name = self.text(keys["part"])
         return PartNode(name.text, self._message_rows(keys.get("rows")), name.at) if name else None
 
@@ -190,7 +179,7 @@ class _Document(RowReader):
         if not _TRIGGER.fullmatch(key.text):
             self.problem(key.at, key.text, "a trigger such as ADT^A01")
             return None
-        keys = self.mapping(value, _TRIGGER_KEYS, "a trigger")
+        keys = self.mapping(value, keys_of.TRIGGER, "a trigger")
         facts = [self._fact(node) for node in self.items_or_one(keys["fact"])] if "fact" in keys else []
         complete = (
             [self.text(item) for item in self.items(keys["complete"], "resource types")] if "complete" in keys else []
@@ -208,7 +197,7 @@ class _Document(RowReader):
     def _fact(self, node: yaml.Node) -> FactNode:
         if not isinstance(node, yaml.MappingNode):
             return FactNode(self.string(node), "")
-        parts = self.mapping(node, _FACT_KEYS, "a fact", required=("name",))
+        parts = self.mapping(node, keys_of.FACT, "a fact", required=("name",))
         return FactNode(self.string(parts.get("name")), self.string(parts.get("of")), self.flag(parts.get("optional")))
 
     def _message_rows(self, node: yaml.Node | None) -> tuple[MessageRow, ...]:
@@ -218,12 +207,12 @@ class _Document(RowReader):
     def _message_row(self, node: yaml.Node) -> MessageRow | None:
         keys = self.keys(node)
         if "include" in keys:
-            name = self.text(self.mapping(node, _INCLUDE_KEYS, "an include")["include"])
+            name = self.text(self.mapping(node, keys_of.INCLUDE, "an include")["include"])
             return IncludeRow(self.at(node), name) if name else None
         return self._group(node) if "group" in keys else self._segment_row(node)
 
     def _group(self, node: yaml.Node) -> GroupRow:
-        keys = self.mapping(node, _GROUP_KEYS, "a group", required=("rows",))
+        keys = self.mapping(node, keys_of.GROUP, "a group", required=("rows",))
         begins = [self.text(item) for item in self.items_or_one(keys["begins"])] if "begins" in keys else []
         return GroupRow(
             at=self.at(node),
@@ -235,7 +224,7 @@ class _Document(RowReader):
 
     def _segment_row(self, node: yaml.Node) -> SegmentRow | None:
         before = len(self._problems)
-        keys = self.mapping(node, _SEGMENT_KEYS, "a message row", required=("segment",))
+        keys = self.mapping(node, keys_of.SEGMENT_ROW, "a message row", required=("segment",))
         segment = self.text(keys["segment"]) if "segment" in keys else None
         if segment is None:
             return None

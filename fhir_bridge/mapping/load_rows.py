@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from fhir_bridge.mapping import keys as keys_of
 from fhir_bridge.mapping.conditions import ConditionError, parse_address, parse_condition
 from fhir_bridge.mapping.errors import nearest
 from fhir_bridge.mapping.load_yaml import Reader
@@ -35,10 +36,6 @@ if TYPE_CHECKING:
 
     Found = TypeVar("Found")
 
-ROW_KEYS = (
-    "from", "template", "value", "to", "using", "codes", "when", "default", "pick", "plus", "join", "make",
-    "key", "display", "fill", "encoding", "resource", "ignore", "note",
-)  # fmt: skip
 _GO_TOGETHER = {
     "key": "make", "display": "make", "pick": "from", "plus": "from", "join": "from", "make": "from",
     "fill": "using", "encoding": "from",
@@ -58,7 +55,7 @@ class RowReader(Reader):
     def row(self, node: yaml.Node) -> Row | None:
         """One row of a map."""
         before = len(self._problems)
-        keys = self.mapping(node, ROW_KEYS, "a row")
+        keys = self.mapping(node, keys_of.ROW, "a row")
         if "ignore" in keys:
             return self._ignored(node, keys)
         sources = [key for key in _SOURCES if key in keys]
@@ -198,7 +195,7 @@ class RowReader(Reader):
             return None
         if "identifier" not in self.keys(node):
             return self._composed(node)
-        found = self.mapping(node, ("identifier", "prefer", "else"), "key")
+        found = self.mapping(node, keys_of.IDENTIFIER_KEY, "key")
         address = self.address(found["identifier"])
         otherwise = self.key(found["else"], depth + 1) if "else" in found else None
         return IdentifierKey(address, self.string(found.get("prefer")), otherwise, self.at(node)) if address else None

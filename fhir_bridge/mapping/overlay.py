@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from fhir_bridge.mapping import keys as keys_of
 from fhir_bridge.mapping.declared import Declared, read_head
 from fhir_bridge.mapping.errors import CheckFailed, Position, Problem, nearest
 from fhir_bridge.mapping.load import compose_files
@@ -135,7 +136,7 @@ def _lay(documents: Documents, file: str, root: yaml.Node, problems: list[Proble
 def _extend(documents: Documents, root: yaml.Node, reader: Reader) -> None:
     """A code table with entries added, changed, or taken out (null)."""
     before = reader.count
-    keys = reader.mapping(root, ("extend", "from", "to", "table", "prefixes", "unmapped", "note"), "an extension")
+    keys = reader.mapping(root, keys_of.EXTENSION, "an extension")
     name = reader.text(keys["extend"])
     file = documents.find("codes", name.text) if name else None
     if name and file is None:

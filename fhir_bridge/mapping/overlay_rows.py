@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import yaml
 
+from fhir_bridge.mapping import keys as keys_of
 from fhir_bridge.mapping.load_yaml import Reader
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from fhir_bridge.mapping.errors import Problem
     from fhir_bridge.mapping.overlay import Documents
 
-_ROWS = ("change", "remove", "add")
-_KEYS = ("alter", *_ROWS, "triggers", "note")
-_ADDRESS = ("from", "to", "template", "value", "resource", "segment", "group", "include", "make", "into", "using", "as")
 _TARGETS = ("map", "message", "part")
 _NULL = "tag:yaml.org,2002:null"
 
@@ -62,7 +60,7 @@ class Alterations(Reader):
 
     def apply(self, root: yaml.Node) -> None:
         """Apply one document."""
-        keys = self.mapping(root, _KEYS, "an alteration", required=("alter",))
+        keys = self.mapping(root, keys_of.ALTERATION, "an alteration", required=("alter",))
         files = self._files(keys["alter"]) if "alter" in keys else []
         if not files:
             return
@@ -89,11 +87,11 @@ class Alterations(Reader):
     def _alter(self, keys: Mapping[str, yaml.Node], tables: list[yaml.SequenceNode]) -> None:
         """Change, remove, add: each must find its row in at least one of the tables."""
         for node in self._items(keys, "change"):
-            parts = self.mapping(node, ("row", "set", "rows", "note"), "a change", required=("row",))
+            parts = self.mapping(node, keys_of.CHANGE, "a change", required=("row",))
             if "row" in parts:
                 self._change(node, parts, tables)
         for node in self._items(keys, "remove"):
-            parts = self.mapping(node, ("row", "note"), "a removal", required=("row",))
+            parts = self.mapping(node, keys_of.REMOVAL, "a removal", required=("row",))
             if "row" in parts:
                 for rows, row in self._find(parts["row"], tables):
                     rows.value = [other for other in rows.value if other is not row]
@@ -111,7 +109,7 @@ class Alterations(Reader):
         changes = (
             {key.text: value for key, value in self.pairs(parts["set"], "keys of the row")} if "set" in parts else {}
         )
-        inner = self.mapping(parts["rows"], _ROWS, "alterations of rows") if "rows" in parts else {}
+        inner = self.mapping(parts["rows"], keys_of.ALTERATIONS, "alterations of rows") if "rows" in parts else {}
         if self.count > before:
             return
         for rows, row in found:
@@ -194,7 +192,7 @@ class Alterations(Reader):
     def _address(self, node: yaml.Node) -> dict[str, tuple[str, ...]] | None:
         if isinstance(node, yaml.ScalarNode):
             return {"from": (node.value,)} if "-" in node.value or "." in node.value else {"segment": (node.value,)}
-        keys = self.mapping(node, _ADDRESS, "the address of a row")
+        keys = self.mapping(node, keys_of.ROW_ADDRESS, "the address of a row")
         if not keys:
             return None
         return {key: _words(value) for key, value in keys.items()}
