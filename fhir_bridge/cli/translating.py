@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from adapters.hl7v2.errors import Er7Error
 from fhir_bridge import mapping
 from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 from fhir_bridge.cli.sending import messages
+from fhir_bridge.mapping.outward import FOLDER as OUTWARD
 from fhir_bridge.tasks.education import load_catalogue
 from fhir_bridge.tasks.load import load_rules
 from fhir_bridge.wiring.installation import packaged_mappings
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 def translate(arguments: argparse.Namespace) -> int:
     """One JSON document a message on stdout; what was not translated on stderr, and 1 where there was such."""
+    if arguments.to == "hl7v2":
+        return _outward(arguments)
     mapping_set, context, charset = _tables(arguments)
     result = GOOD
     for name in arguments.files:
@@ -40,6 +44,32 @@ def translate(arguments: argparse.Namespace) -> int:
                 print(f"{name}: message {number}: {_verdict(verdict)}", file=sys.stderr)
                 result = FAILED
     return result
+
+
+def _outward(arguments: argparse.Namespace) -> int:
+    """FHIR files, each a resource or a Bundle, as HL7 v2 messages on stdout."""
+    from fhir_bridge.mapping.outward_run import CannotSend
+    from fhir_bridge.wiring.outward import load_sender, send_all
+
+    try:
+        sender = load_sender(Path(arguments.mappings) if arguments.mappings else None)
+    except mapping.CheckFailed as failed:
+        raise CommandFailed("\n".join(str(problem) for problem in failed.problems)) from failed
+    at = datetime.now(UTC).strftime("%Y%m%d%H%M%S+0000")
+    found = 0
+    for name in arguments.files:
+        try:
+            document = orjson.loads(sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes())
+            for sent in send_all(sender, document, at):
+                sys.stdout.buffer.write(sent.raw + b"\n")
+                found += 1
+        except orjson.JSONDecodeError as error:
+            raise CommandFailed(f"{name}: not JSON, at line {error.lineno}") from error
+        except (OSError, CannotSend) as error:
+            raise CommandFailed(f"{name}: {error}") from error
+    if not found:
+        raise CommandFailed(f"nothing there that becomes a message: {', '.join(sorted(sender.types))} do")
+    return GOOD
 
 
 def _tables(arguments: argparse.Namespace) -> tuple[MappingSet, mapping.TranslateContext, str | None]:
@@ -154,6 +184,8 @@ def check_folder(folder: Path | None, site: str | None = None) -> list[str]:
     steps: list[Callable[[], object]] = []
     if (where / BASE).is_dir() or (where / SITES).is_dir():
         steps += _mapping_steps(folder, site)
+    if (where / OUTWARD).is_dir():
+        steps.append(partial(_load_sender, where))
     if (where / "rules").is_dir():
         steps.append(lambda: load_rules(where / "rules"))
     if (where / "education").is_dir():
@@ -161,6 +193,12 @@ def check_folder(folder: Path | None, site: str | None = None) -> list[str]:
     if not steps:
         raise WrongCall(f"{where} holds none of hl7v2_to_fhir/, sites/, rules/, education/")
     return _errors(steps)
+
+
+def _load_sender(where: Path) -> object:
+    from fhir_bridge.wiring.outward import load_sender
+
+    return load_sender(where)
 
 
 def check_mapping(folder: Path | None) -> list[str]:
