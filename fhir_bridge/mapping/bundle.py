@@ -5,23 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fhir_bridge.record.assertion import Translation
+    from fhir_bridge.record.assertion import Assertion, Translation
 
 
 def bundle(translation: Translation) -> dict[str, Any]:
-    """A Bundle of type collection: each resource under its ``urn:uuid:``, and references to those (R4, 2.36.4.1)."""
+    """A Bundle: each resource under its ``urn:uuid:``, and references to those (R4, 2.36.4.1).
+
+    Of type collection; of type message where the translation has what the message says of itself.
+    """
     names = {
         f"{one.resource['resourceType']}/{one.resource['id']}": f"urn:uuid:{one.resource['id']}"
         for one in translation.assertions
     }
+    head = next((one.resource for one in translation.assertions if one.resource["resourceType"] == "Bundle"), None)
     entries = [
         {"fullUrl": f"urn:uuid:{one.resource['id']}", "resource": _renamed(_linked(one.resource, translation), names)}
-        for one in translation.assertions
+        for one in sorted(translation.assertions, key=_place)
+        if one.resource is not head
     ]
     document: dict[str, Any] = {"resourceType": "Bundle", "type": "collection"}
-    if translation.recorded is not None:
+    if head is not None:
+        document |= {name: part for name, part in head.items() if name != "id"}
+    elif translation.recorded is not None:
         document["timestamp"] = translation.recorded
     return {**document, "entry": entries} if entries else document
+
+
+def _place(one: Assertion) -> bool:
+    """A MessageHeader comes first (R4, 2.36.4.4); all others stay in their order."""
+    return bool(one.resource["resourceType"] != "MessageHeader")
 
 
 def _linked(resource: dict[str, Any], translation: Translation) -> dict[str, Any]:
