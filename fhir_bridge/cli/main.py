@@ -100,6 +100,7 @@ def _translating(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     translate.add_argument("files", nargs="+", metavar="FILE", help="messages or batches; - is standard input")
     translate.add_argument("--trace", action="store_true", help="with each element's mapping row and source")
     translate.add_argument("--report", action="store_true", help="what was mapped, ignored and not mapped")
+    translate.add_argument("--envelope", action="store_true", help="with MessageHeader, Provenance and Device as well")
     translate.add_argument("--mappings", metavar="DIR", help="the folder of mappings (default: those that come along)")
     translate.add_argument(
         "--to", choices=("fhir", "hl7v2"), default="fhir", help="hl7v2: FHIR files to HL7 v2 messages"

@@ -79,7 +79,10 @@ def _tables(arguments: argparse.Namespace) -> tuple[MappingSet, mapping.Translat
     declared = mapping.customs({name: text.encode() for name, text in mapping_files(folder).items()}, arguments.site)
     zone = _zone(arguments.zone or declared.zone or "UTC")
     authority = arguments.authority or declared.authority
-    return mapping_set, mapping.TranslateContext(mapping.PUBLIC_NAMESPACE, zone, authority), declared.charset or None
+    meaning = mapping.TranslateContext(
+        mapping.PUBLIC_NAMESPACE, zone, authority, envelope=bool(getattr(arguments, "envelope", False))
+    )
+    return mapping_set, meaning, declared.charset or None
 
 
 def _document(
