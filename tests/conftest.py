@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import pytest
+import structlog
 
 from tests import postgres_server
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were():
+    """A command that is run inside a test sets the logs up for its whole process: not for the next test."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
 
 
 @pytest.fixture

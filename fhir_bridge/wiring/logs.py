@@ -1,6 +1,7 @@
 """Logs as JSON lines on standard error: time, level, event, and codes. No values of patients ever get here (I10).
 
-A line that cannot be written, on a full disk, is lost: what it tells of must not fail for it.
+A line that cannot be written, on a full disk or to a stream that is closed, is lost: what it tells of must not fail
+for it.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ class _Forgiving:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             self._stream.flush()
 
 

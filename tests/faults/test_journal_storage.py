@@ -118,3 +118,9 @@ def test_a_log_that_cannot_be_written_ends_nothing():
             [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=nowhere, text=True, timeout=90, check=False
         )
     assert done.stdout == "went on\n"
+
+
+def test_a_log_whose_stream_is_closed_ends_nothing():
+    program = "import structlog, sys; from fhir_bridge.wiring.logs import configure_logs; configure_logs(); sys.stderr.close(); structlog.get_logger().error('trouble'); print('went on')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=90, check=False)
+    assert done.stdout == "went on\n"
