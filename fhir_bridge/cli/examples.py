@@ -14,9 +14,11 @@ from adapters.hl7v2.definitions import definitions as hl7_definitions
 from fhir_bridge import mapping
 from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed
 from fhir_bridge.mapping.examples import Example, read_examples, run
-from fhir_bridge.mapping.load import read_files
+from fhir_bridge.mapping.load import read_files, read_roots
+from fhir_bridge.mapping.overlay import SITES, chain, overlaid
 from fhir_bridge.mapping.reference import reference
 from fhir_bridge.wiring.installation import packaged_mappings
+from fhir_bridge.wiring.sets import mapping_files
 
 if TYPE_CHECKING:
     from fhir_bridge.mapping.nodes import MapNode
@@ -26,8 +28,10 @@ CONTEXT = mapping.TranslateContext(uuid.UUID(int=0), ZoneInfo("America/New_York"
 """Times without an offset are New York's and numbers without an authority LGH's, in every example."""
 
 
-def check_examples(folder: str | None, reference_file: str | None) -> int:
+def check_examples(folder: str | None, reference_file: str | None, site: str | None = None) -> int:
     """Run a folder's examples; print each that comes out otherwise, and write the reference where one is asked for."""
+    if site:
+        return _check_overlay(Path(folder) if folder else None, site)
     where = (Path(folder) if folder else packaged_mappings()) / "hl7v2_to_fhir"
     try:
         maps, examples, problems = run_examples(where)
@@ -44,6 +48,25 @@ def check_examples(folder: str | None, reference_file: str | None) -> int:
     if reference_file:
         Path(reference_file).write_text(reference(read_folder(where), maps, examples), encoding="utf-8")
     return FAILED if problems or without else GOOD
+
+
+def _check_overlay(folder: Path | None, site: str) -> int:
+    """The examples in an overlay's own folders, and those it stands on, run with it laid over the tables."""
+    files = {name: text.encode() for name, text in mapping_files(folder).items()}
+    try:
+        mapping_set = mapping.load_files(files, load_definitions(), hl7_definitions(), None, site)
+    except mapping.CheckFailed as failed:
+        raise CommandFailed(f"the mapping set does not check:\n{failed}") from failed
+    problems: list[Problem] = []
+    maps = read_roots(overlaid(files, site, hl7_definitions(), problems)[0], problems).maps
+    folders = tuple(f"{SITES}{name}/" for name in chain(files, site))
+    beside = read_folder(folder or packaged_mappings())
+    examples = read_examples({name: text for name, text in beside.items() if name.startswith(folders)}, problems)
+    problems += run(mapping_set, maps, examples, er7.parse, CONTEXT)
+    for problem in sorted(problems):
+        print(problem)
+    print(f"{site}: {len(examples)} examples, {len(problems)} differences", file=sys.stderr)
+    return FAILED if problems else GOOD
 
 
 def run_examples(where: Path) -> tuple[dict[str, MapNode], list[Example], list[Problem]]:

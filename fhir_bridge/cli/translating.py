@@ -162,7 +162,7 @@ def check(arguments: argparse.Namespace) -> int:
     if arguments.examples:
         from fhir_bridge.cli.examples import check_examples
 
-        return check_examples(arguments.folder, arguments.reference)
+        return check_examples(arguments.folder, arguments.reference, arguments.site)
     folder = Path(arguments.folder) if arguments.folder else None
     if arguments.show:
         try:
@@ -210,7 +210,9 @@ def check_mapping(folder: Path | None) -> list[str]:
 
 
 def _mapping_steps(folder: Path | None, site: str | None) -> list[Callable[[], object]]:
-    names = ["", *sites_of(folder)] if site is None else [site]
+    alone = folder is not None and not (folder / BASE).is_dir()
+    known = sorted(path.name for path in (folder / SITES).iterdir() if path.is_dir()) if folder and alone else None
+    names = [site] if site is not None else known if known is not None else ["", *sites_of(folder)]
     return [partial(load_mapping, folder, site=name) for name in names]
 
 

@@ -1,11 +1,13 @@
 """An engineer's day: tables put in force while the gateway runs, a wrong set refused, the past refolded, and back."""
 
 import json
+import shlex
 
 import pytest
 
 from fhir_bridge.wiring.sets import mapping_files
 from tests.gateway_process import Gateway, until
+from tests.spec.mapping.test_guide import commands, says
 
 SAID = (
     r"MSH|^~\&|ACMEREG|LGHW|FHIRBRIDGE|LGH|20260311091500||ADT^A01^ADT_A01|{n}|P|2.5.1" + "\r"
@@ -53,32 +55,35 @@ def test_tables_live_and_go_back_while_the_gateway_runs(gateway, tmp_path):
     assert "sites/mine/codes.yaml:1:9: found no code table AdministrativSex" in wrong.stdout
     assert "did you mean AdministrativeSex?" in wrong.stdout
 
-    tables = tmp_path / "tables"
-    write_base(tables)
-    done = gateway.run("mapping", "activate", str(tables))
-    assert done.returncode == 0, done.stderr
     say(gateway, "701", 2)
-    assert (gender(gateway, "701"), gender(gateway, "700")) == ("female", "unknown")
-    assert [one["in_force"] for one in sets(gateway)] == [True, False], "the wrong one was never stored"
-
-    done = gateway.run("mapping", "refold", "--patient", "700")
-    assert done.returncode == 0, done.stderr
-    assert gender(gateway, "700") == "female"
-
-    done = gateway.run("mapping", "rollback")
-    assert done.returncode == 0, done.stderr
+    write_base(tmp_path / "tables")
+    live = iter(commands("Going live"))
+    step(gateway, tmp_path, *next(live))
     say(gateway, "702", 3)
-    assert gender(gateway, "702") == "unknown"
-
+    assert (gender(gateway, "702"), gender(gateway, "700")) == ("female", "unknown"), "the past stays as it was"
+    step(gateway, tmp_path, *next(live))
+    step(gateway, tmp_path, *next(live))
+    assert (gender(gateway, "700"), gender(gateway, "701")) == ("female", "unknown"), "who was asked for is refolded"
+    step(gateway, tmp_path, *next(live))
+    say(gateway, "703", 4)
+    assert gender(gateway, "703") == "unknown", "the tables before are in force again"
     gateway.stop()
     gateway.start()
     assert len(sets(gateway)) == 3, "a start puts nothing else in force than what was put there by hand"
-    done = gateway.run("mapping", "refold", "--all")
-    assert done.returncode == 0, done.stderr
-    assert {gender(gateway, mrn) for mrn in ("700", "701", "702")} == {"unknown"}
+    step(gateway, tmp_path, *next(live))
+    assert next(live, None) is None
+    assert {gender(gateway, mrn) for mrn in ("700", "701", "702", "703")} == {"unknown"}
     until(gateway.settled)
     done = gateway.run("rebuild")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def step(gateway, folder, command, expected):
+    """A command of the guide; what it prints is what the guide says."""
+    words = [str(folder / word) if word == "tables" else word for word in shlex.split(command)[1:]]
+    done = gateway.run(*words)
+    assert done.returncode == 0, done.stderr
+    assert says(expected, done.stdout + done.stderr), f"{command}\n{done.stdout}{done.stderr}"
 
 
 def write_base(folder):
