@@ -123,3 +123,37 @@ def test_an_authority_is_a_uri(parts, expected):
 @given(st.uuids(), st.text())
 def test_ids_are_uuid5(namespace, key):
     assert values.id_maker(namespace)(key) == str(uuid.uuid5(namespace, key))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0830", "08:30:00"), ("083015", "08:30:15"), ("235959.25", "23:59:59.25"), ("0000", "00:00:00")],
+)
+def test_a_time_of_day_keeps_what_was_sent(text, expected):
+    assert values.read_time(text) == expected
+
+
+@pytest.mark.parametrize("text", ["08", "2400", "0860", "0830-0500", "8:30", "", "083015."])
+def test_what_is_no_time_of_day_is_unreadable(text):
+    with pytest.raises(Unreadable):
+        values.read_time(text)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "expected"),
+    [
+        ("base64", "aGk=", "aGk="),
+        ("base64", "aG\r\n k=", "aGk="),
+        ("hex", "6869", "aGk="),
+        ("text", "hi", "aGk="),
+        ("text", "é", "w6k="),
+    ],
+)
+def test_bytes_are_those_that_were_sent(encoding, text, expected):
+    assert values.BYTES[encoding](text) == expected
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("base64", "aGk"), ("base64", "a?k="), ("hex", "686"), ("hex", "zz")])
+def test_broken_bytes_are_unreadable(encoding, text):
+    with pytest.raises(Unreadable):
+        values.BYTES[encoding](text)
