@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FALLBACK = "en"
-_KEYS = ("code", "title", "icd10", "language", "grade", "version", "reviewed", "text")
+KEYS = ("code", "title", "icd10", "language", "grade", "version", "reviewed", "text")
 _ICD10 = re.compile(r"[A-Z][0-9][0-9A-Z](\.?[0-9A-Z]{1,4})?\Z")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z")
 _SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
@@ -89,12 +89,12 @@ def load_materials(texts: Mapping[str, str]) -> Catalogue:
 def _material(node: Node, problems: list[Problem]) -> Material | None:
     before = len(problems)
     if not isinstance(node, Table):
-        problems.append(Problem(node.at, "no table", f"material: {', '.join(_KEYS)}"))
+        problems.append(Problem(node.at, "no table", f"material: {', '.join(KEYS)}"))
         return None
     for key, place in node.keys.items():
-        if key not in _KEYS:
-            problems.append(Problem(place, f"the key {key}", "a key of material", nearest(key, _KEYS)))
-    texts = {key: _text(node, key, problems) for key in _KEYS if key != "icd10"}
+        if key not in KEYS:
+            problems.append(Problem(place, f"the key {key}", "a key of material", nearest(key, KEYS)))
+    texts = {key: _text(node, key, problems) for key in KEYS if key != "icd10"}
     prefixes = _prefixes(node, problems)
     _expect(node, "code", texts, _SLUG, "a code of small letters, digits and hyphens", problems)
     _expect(node, "language", texts, _LANGUAGE, "a language as BCP 47 has it: en, es, zh-Hans", problems)

@@ -74,10 +74,10 @@ FACTS = {scope: [name for name, axis in AXES.items() if axis in axes] for scope,
 FACTS["Patient"].append("patient")
 """The facts that may anchor a rule of a scope; `patient` holds from the first that is heard of a patient."""
 
-_REQUIRED = (
+REQUIRED = (
     *("code", "version", "title", "citation", "scope", "fact", "when", "due", "queue", "retract", "closes_with", "why"),
 )
-_OPTIONAL = (
+OPTIONAL = (
     *("calendar", "priority", "done_when", "start", "event", "escalation", "writes", "topic", "sensitivity"),
     *("while_alive", "outcomes"),
 )
@@ -254,11 +254,11 @@ class _Fields:
 
     def names(self) -> None:
         """Note unknown and missing keys."""
-        known = (*_REQUIRED, *_OPTIONAL)
+        known = (*REQUIRED, *OPTIONAL)
         for key, place in self.table.keys.items():
             if key not in known:
                 self._note(place, f"the key {key}", "a key of a rule", nearest(key, known))
-        for key in _REQUIRED:
+        for key in REQUIRED:
             if key not in self.table.entries:
                 self._note(self.table.at, f"a rule without {key}", f"the key {key}")
 
