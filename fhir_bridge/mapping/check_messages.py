@@ -101,11 +101,15 @@ class MessageChecker:
         self, rows: Iterable[nodes.MessageRow], scope: _Scope, every: list[_Made], *, grouped: bool
     ) -> list[_Drawn]:
         drawn: list[_Drawn] = []
+        groups: set[str] = set()
         for row in rows:
             if isinstance(row, nodes.GroupRow):
                 inner = _Scope(dict(scope.made)) if row.each else scope
                 drawn.append(_Drawn(group=row, rows=self._rows(row.rows, inner, every, grouped=grouped or row.each)))
                 self._check_group(row)
+                if row.name in groups:
+                    self._sides.wrong(row.at, f"the group {row.name} a second time", "another name")
+                groups.add(row.name)
             elif isinstance(row, nodes.SegmentRow):
                 _, made, part = self._row(row, scope, every, grouped=grouped)
                 drawn.append(_Drawn(part=part, made=made))

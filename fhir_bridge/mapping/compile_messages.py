@@ -34,6 +34,7 @@ class _MessageWriter(CodeWriter):
         self._beside: list[str] = []
         self._read: set[str] = set()
         self._scope = self._scopes = 0
+        self._path = ""
 
     def write(self) -> str:
         if any(isinstance(row, plan.GroupPlan) for row in self._message.rows):
@@ -64,23 +65,24 @@ class _MessageWriter(CodeWriter):
 
     def _group(self, group: plan.GroupPlan) -> None:
         self._scopes += 1
-        outer, depth = f"g{self._scopes}", self._scope
+        outer, depth, path = f"g{self._scopes}", self._scope, self._path
         outside, self._read, self._scope = self._read, set(), self._scopes
+        self._path = f"{path}/{group.name}"
         self.add(f"{outer} = g")
         if group.each:
-            with self.block(f'for g in {outer}.get("/{group.name}", ()):'):
+            with self.block(f'for g in {outer}.get("{self._path}", ()):'):
                 names = _names(group.rows)
                 self.add(*(f"{_variable(name)} = None" for name in names))
                 self._rows(group.rows)
                 self._collect(names)
         else:
-            with self.block(f'for g in {outer}.get("/{group.name}", NOBODY):'):
+            with self.block(f'for g in {outer}.get("{self._path}", NOBODY):'):
                 self._rows(group.rows)
         self.add(f"g = {outer}")
-        self._read, self._scope = outside, depth
+        self._read, self._scope, self._path = outside, depth, path
         first = group.rows[0]
         if group.each and isinstance(first, plan.SegmentPlan) and first.row.required:
-            with self.block(f'if not g.get("/{group.name}"):'):
+            with self.block(f'if not g.get("{self._path}/{group.name}"):'):
                 self.add(f'raise Untranslatable("missing-segment", "{group.begins[0]}")')
 
     def _row(self, part: plan.SegmentPlan) -> None:
@@ -257,14 +259,14 @@ def _names(rows: Iterable[plan.SegmentPlan | plan.GroupPlan]) -> list[str]:
     return found
 
 
-def _shape(name: str, rows: Iterable[plan.SegmentPlan | plan.GroupPlan]) -> list[Any]:
+def _shape(key: str, rows: Iterable[plan.SegmentPlan | plan.GroupPlan]) -> list[Any]:
     """A group as grouping.Shape reads it; the message itself is one that comes once and begins with nothing."""
     members = [part for part in rows if isinstance(part, plan.SegmentPlan)]
     inside = [part for part in rows if isinstance(part, plan.GroupPlan)]
     names = sorted({part.row.segment.text for part in members} - {n for one in inside for n in _seen(one)})
     single = sorted(set(names) - {part.row.segment.text for part in members if part.row.each or part.row.ignore})
-    groups = [_with_beginning(part, _shape(part.name, part.rows)) for part in inside]
-    return [name, False, [], names, single, groups]
+    groups = [_with_beginning(part, _shape(f"{key}/{part.name}", part.rows)) for part in inside]
+    return [key, False, [], names, single, groups]
 
 
 def _seen(group: plan.GroupPlan) -> set[str]:

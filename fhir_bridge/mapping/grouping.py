@@ -26,9 +26,12 @@ JOIN, BEGIN, LATE = range(3)
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A group: the segments that begin it, those that belong to it, which of them come once, and the groups inside."""
+    """A group: the segments that begin it, those that belong to it, which of them come once, and the groups inside.
 
-    name: str
+    `key` is where its instances stand in those of the group around it; no two groups of a message share one.
+    """
+
+    key: str
     each: bool
     begins: tuple[str, ...]
     members: frozenset[str]
@@ -38,18 +41,18 @@ class Shape:
     @classmethod
     def of(cls, spec: Sequence[Any]) -> Shape:
         """From the plain lists that a compiled set is kept as."""
-        name, each, begins, members, single, inside = spec
-        shapes = tuple(cls.of(part) for part in inside)
-        return cls(f"/{name}", each, tuple(begins), frozenset(members), frozenset(single), shapes)
+        key, each, begins, members, single, inside = spec
+        return cls(key, each, tuple(begins), frozenset(members), frozenset(single), tuple(map(cls.of, inside)))
 
 
 class _Node:
     """A group with its parent, and where each segment name leads from here."""
 
-    __slots__ = ("moves", "number", "parent", "shape")
+    __slots__ = ("inside", "moves", "number", "parent", "shape")
 
     def __init__(self, number: int, shape: Shape, parent: _Node | None) -> None:
         self.number, self.shape, self.parent = number, shape, parent
+        self.inside: tuple[_Node, ...] = ()
         self.moves: dict[str, tuple[int, _Node] | None] = {}  # None: no row, or several that it may mean
 
 
@@ -59,14 +62,12 @@ class Grouping:
     def __init__(self, root: Shape) -> None:
         self._nodes: list[_Node] = []
         self._root = self._add(root, None)
-        self._inside = self._nodes[1:]
-        self._repeating = [node for node in self._inside if node.shape.each]
+        self._repeating = [node for node in self._nodes if node.shape.each]
 
     def _add(self, shape: Shape, parent: _Node | None) -> _Node:
         node = _Node(len(self._nodes), shape, parent)
         self._nodes.append(node)
-        for part in shape.inside:
-            self._add(part, node)
+        node.inside = tuple(self._add(part, node) for part in shape.inside)
         return node
 
     def __call__(self, segments: Sequence[Segment], trouble: list[str], tracer: Tracer | None = None) -> Instance:
@@ -86,10 +87,12 @@ class Grouping:
                 continue
             kind, target = move
             instance = current[target.number]
-            if kind == LATE and instance is None:
-                early.append((target, segment))
-                continue
-            if instance is None or (kind == BEGIN and self._anew(target, name, instance)):
+            if instance is None:
+                if kind == LATE:
+                    early.append((target, segment))
+                    continue
+                instance = self._open(target, current)
+            elif kind == BEGIN and self._anew(target, name, instance):
                 instance = self._open(target, current)
             if kind != LATE:
                 node = target
@@ -99,8 +102,9 @@ class Grouping:
                 instance[name] = [segment]
         if early:
             self._place(early, whole, trouble, tracer)
-        if len(self._inside):
-            self._finish(segments, whole)
+        self._judge(segments, whole)
+        _see(self._root, whole)
+        _hand_down(self._root, whole)
         return whole
 
     def _anew(self, node: _Node, name: str, instance: Instance) -> bool:
@@ -117,18 +121,15 @@ class Grouping:
         if outer is None:
             outer = self._open(node.parent, current)
         instance: Instance = {}
-        outer.setdefault(node.shape.name, []).append(instance)
+        outer.setdefault(node.shape.key, []).append(instance)
         current[node.number] = instance
-        for inner in self._inside:
-            if inner.parent is node:
-                self._close(inner, current)
+        self._close(node, current)
         return instance
 
     def _close(self, node: _Node, current: list[Instance | None]) -> None:
-        current[node.number] = None
-        for inner in self._inside:
-            if inner.parent is node:
-                self._close(inner, current)
+        for inner in node.inside:
+            current[inner.number] = None
+            self._close(inner, current)
 
     def _resolve(self, node: _Node, name: str) -> tuple[int, _Node] | None:
         """Where a name leads from a group: into it, into one inside, else outwards; else where it alone may be."""
@@ -138,8 +139,8 @@ class Grouping:
                 return BEGIN, scope
             if name in scope.shape.members:
                 return JOIN, scope
-            for inner in self._inside:
-                if inner.parent is scope and name in inner.shape.begins:
+            for inner in scope.inside:
+                if name in inner.shape.begins:
                     return BEGIN, inner
             scope = scope.parent
         places = [one for one in self._nodes if name in one.shape.members]
@@ -166,39 +167,40 @@ class Grouping:
         names: list[str] = []
         one: _Node | None = node
         while one is not None and one.parent is not None:
-            names.insert(0, one.shape.name)
+            names.insert(0, one.shape.key)
             one = one.parent
         return names
 
-    def _finish(self, segments: Sequence[Segment], whole: Instance) -> None:
-        """Looks for what was put together wrongly, and lets groups see what stands outside of them."""
+    def _judge(self, segments: Sequence[Segment], whole: Instance) -> None:
+        """Looks for what was put together wrongly."""
         for node in self._repeating:
             instances = list(_instances(whole, self._way(node)))
             if len(instances) > 1:
                 _clear(node.shape.single, instances, segments)
-        self._see(self._root, whole)
-        self._hand_down(self._root, whole)
 
-    def _see(self, node: _Node, instance: Instance) -> None:
-        """What stands in groups is seen from outside: the first instance's."""
-        for one in self._inside:
-            if one.parent is not node:
-                continue
-            for part in instance.get(one.shape.name, ()):
-                self._see(one, part)
-                for name, found in part.items():
-                    if name[0] != "/" and name not in node.shape.members:
-                        instance.setdefault(name, found)
 
-    def _hand_down(self, node: _Node, instance: Instance) -> None:
-        """What stands outside of groups is seen from inside, where they have none of that name themselves."""
-        for one in self._inside:
-            if one.parent is node:
-                for part in instance.get(one.shape.name, ()):
-                    for name, found in instance.items():
-                        if name[0] != "/" and name not in one.shape.members:
-                            part.setdefault(name, found)
-                    self._hand_down(one, part)
+def _see(node: _Node, instance: Instance) -> None:
+    """What stands in groups is seen from outside: the first instance's."""
+    for inner in node.inside:
+        for part in instance.get(inner.shape.key, ()):
+            if inner.inside:
+                _see(inner, part)
+            for name, found in part.items():
+                if name not in instance and name not in node.shape.members and name[0] != "/":
+                    instance[name] = found
+
+
+def _hand_down(node: _Node, instance: Instance) -> None:
+    """What stands outside of groups is seen from inside, where they have none of that name themselves."""
+    for inner in node.inside:
+        parts = instance.get(inner.shape.key)
+        if parts:
+            members = inner.shape.members
+            around = {name: found for name, found in instance.items() if name not in members}
+            for number, part in enumerate(parts):
+                parts[number] = {**around, **part}
+                if inner.inside:
+                    _hand_down(inner, parts[number])
 
 
 def _instances(whole: Instance, way: list[str]) -> Iterator[Instance]:

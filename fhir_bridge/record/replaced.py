@@ -58,7 +58,8 @@ def replace(retired: Doc, survivor: Doc, load: Load, source: str, stamp: Stamp) 
     changed = [retired]
     former = load(before) if before else None
     if former is not None:
-        former["merged"] = [name for name in former.get("merged", ()) if name != retired["id"]]
+        left = [name for name in former.pop("merged", ()) if name != retired["id"]]
+        former.update({"merged": left} if left else {})
         changed.append(former)
     if after == survivor["id"]:
         survivor["merged"] = sorted({*survivor.get("merged", ()), retired["id"]})
