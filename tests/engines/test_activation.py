@@ -247,6 +247,29 @@ def test_a_set_that_does_not_check_changes_nothing_and_says_so(rig, files):
     assert rig.patient(1)["gender"] == "female"
 
 
+def test_a_batch_that_is_undone_takes_its_set_along(tmp_path):
+    """What is tried again is folded under the sets that were in force then (one batch: an entry, a set, an entry)."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    rig = Rig(tmp_path)
+    for kind, files in ((MAPPING, tables()), (RULES, RULES_FILE), (SETTINGS, SETTINGS_FILE)):
+        rig.activate(kind, files)
+    rig.say(1)
+    rig.put(draft(MAPPING, FIXED, START + 50 * MINUTE, before=None, by=HAND))
+    rig.say(2)
+    commit, rig.state.commit = rig.state.commit, _fails
+    with pytest.raises(OSError, match="full"):
+        rig.worker.step()
+    rig.state.commit = commit
+    rig.work()
+    assert (rig.patient(1)["gender"], rig.patient(2)["birthDate"]) == ("female", "1951-03-14")
+    rig.close()
+    structlog.reset_defaults()
+
+
+def _fails():
+    raise OSError("disk full")
+
+
 def test_settings_that_name_no_overlay_change_nothing(rig):
     settings = {
         "settings.json": SETTINGS_FILE["settings.json"].replace(
