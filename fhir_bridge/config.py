@@ -141,6 +141,7 @@ class Settings:
     refused_documents: tuple[str, ...] = ()
     sensitive_units: Mapping[str, str] = field(default_factory=dict)
     sensitive_diagnoses: Mapping[str, str] = field(default_factory=dict)
+    consent_ages: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def journal_file(self) -> Path:
@@ -327,6 +328,7 @@ def _settings(loaded: dict[str, Any], sources: Mapping[str, str], file: Path | N
         refused_documents=refused,
         sensitive_units=loaded["privacy"]["units"],
         sensitive_diagnoses=loaded["privacy"]["diagnoses"],
+        consent_ages=loaded["privacy"]["minors"],
         report=tuple(
             Setting(path, _shown(path, value), sources.get(path, DEFAULT)) for path, value in sorted(_walk(loaded))
         ),

@@ -168,11 +168,17 @@ class PrivacySchema(_Table):
 
     [privacy.units] (PV1-3.1, PV1-10) and [privacy.diagnoses] (ICD-10-CM prefix) say which label of v3-ActCode goes on
     what comes in; units have none as shipped, diagnoses those of pipeline/sensitivity.py.
+    [privacy.minors] says from which age a minor consents alone to what has a label (as shipped: pipeline/minors.py).
     """
 
     refused_documents = _Names(load_default=lambda: ["PSYTHPN"])
     units = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
     diagnoses = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
+    minors = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(validate=validate.Range(min=0, max=18, error="expected an age, 0 to 18")),
+        load_default=dict,
+    )
 
 
 class MappingSchema(_Table):

@@ -22,7 +22,12 @@ _LIVE = frozenset({"planned", "arrived", "triaged", "in-progress", "onleave"})
 
 
 def of(
-    patient: Mapping[str, Any], encounters: Sequence[Mapping[str, Any]], *, test: bool, language: str
+    patient: Mapping[str, Any],
+    encounters: Sequence[Mapping[str, Any]],
+    *,
+    test: bool,
+    language: str,
+    blocked: frozenset[str] = frozenset(),
 ) -> list[dict[str, str]]:
     """The alerts of a patient, the gravest first."""
     live = [encounter for encounter in encounters if encounter.get("status") in _LIVE]
@@ -34,6 +39,7 @@ def of(
             _restricted(patient),
             _courtesy(live),
             _part2(encounters),
+            _minor(encounters, blocked),
             _directory(patient, live),
             _language(patient, live, language),
         )
@@ -66,6 +72,11 @@ def _courtesy(live: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
 def _part2(encounters: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     if any(labels_of(encounter) & PART2 for encounter in encounters):
         yield "part-2", REDISCLOSURE
+
+
+def _minor(encounters: Sequence[Mapping[str, Any]], blocked: frozenset[str]) -> Iterator[tuple[str, str]]:
+    if any(labels_of(encounter) & blocked for encounter in encounters):
+        yield "minor-consented", "A minor who consented alone: nothing of it to parents, guardians or guarantors."
 
 
 def _directory(patient: Mapping[str, Any], live: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

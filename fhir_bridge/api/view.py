@@ -59,7 +59,7 @@ def compose(ports: Ports, shown: Shown, may: May) -> dict[str, Any]:
     return {
         "id": shown.id,
         "identity": _identity(ports, shown, patient, members, records),
-        "alerts": alerts.of(patient, visits, test=test, language=ports.settings.language),
+        "alerts": alerts.of(patient, visits, test=test, language=ports.settings.language, blocked=_blocked(docs)),
         "encounters": visits,
         "appointments": _appointments(ports, shown, page, members),
         "coverage": _members(ports, shown, owners, "Coverage"),
@@ -75,6 +75,11 @@ def compose(ports: Ports, shown: Shown, may: May) -> dict[str, Any]:
         "timeline": {"items": events, "next": cursor},
         "more": page.more,
     }
+
+
+def _blocked(docs: list[dict[str, Any]]) -> frozenset[str]:
+    """Labels of services to which this minor consents alone."""
+    return frozenset(label for doc in docs for label in (doc.get("proxy") or {}).get("blocked", ()))
 
 
 def event_key(row: Row) -> tuple[Any, ...]:

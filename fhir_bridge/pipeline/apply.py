@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from fhir_bridge.pipeline import commands, deliveries, oblige, refold, translate
+from fhir_bridge.pipeline import commands, deliveries, minors, oblige, refold, translate
 from fhir_bridge.pipeline.directory import Directory
 from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
 from fhir_bridge.pipeline.foresee import Named
@@ -149,6 +149,7 @@ class Fold:
         frame.occurred = translation.occurred
         try:
             reconcile(frame, translation)
+            minors.review(frame, self._sets.consent_ages, self._sets.zone)
             if frame.touched.changed or frame.touched.relinked:
                 oblige.oblige(frame, self._sets.force)
         except MergeCycle as cycle:
@@ -214,6 +215,8 @@ class Fold:
         self.state.drop_timer(body["timer"])
         if body["action"] == "sweep":
             return self._sweep(entry, frame, body["target"])
+        if body["action"] == minors.ACTION:
+            return minors.birthday(frame, body["target"], self._sets.consent_ages, self._sets.zone)
         if body["action"] == "wake":
             oblige.judge_again(frame, body["target"], self._sets.force)
             return Ended(Outcome.APPLIED)

@@ -17,7 +17,8 @@ from fhir_bridge.pipeline.state import TERMINAL, DeliveryRow, Ended, TaskRow
 from fhir_bridge.record import merge, project
 from fhir_bridge.record.assertion import Assertion, Translation
 from fhir_bridge.record.clocks import iso
-from fhir_bridge.tasks import catalogue, machine
+from fhir_bridge.record.labels import label, labels_in
+from fhir_bridge.tasks import catalogue, interlock, machine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -160,6 +161,9 @@ def _write_back(
     )
     if resource is None:
         return None
+    if scope is not None and (sensitive := labels_in(scope)):
+        _check_medium(sensitive, records, data)
+        resource["meta"] = {"security": [label(code) for code in sorted(sensitive)]}
     issues = validate(resource)
     if issues:
         raise Refused(422, "communication-invalid", "The communication would not be valid FHIR R4", issues[0][0])
@@ -182,6 +186,14 @@ def _write_back(
     )
     _remember(frame, resource, row.patient)
     return delivery_id
+
+
+def _check_medium(labels: frozenset[str], records: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> None:
+    """Refuse a way of saying something that its labels forbid."""
+    proxy = next((doc["proxy"] for doc in records if doc.get("proxy")), None)
+    held = interlock.unspeakable(labels, proxy, {str(data.get("medium") or "")}, ())
+    if held is not None:
+        raise Refused(422, held.reason, held.words.capitalize(), "data.medium")
 
 
 def _material(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 from fhir_bridge.pipeline.errors import Ignored, Poison, Refused
+from fhir_bridge.pipeline.minors import CONSENT_AGES
 from fhir_bridge.pipeline.sensitivity import Sensitivity, labelled
 from fhir_bridge.record import merge
 from fhir_bridge.record.assertion import Assertion, Translation
@@ -65,6 +66,7 @@ class Sets:
     zone: str = "UTC"
     destination: str = ""
     sensitivity: Sensitivity = field(default_factory=Sensitivity)
+    consent_ages: Mapping[str, int] = field(default_factory=lambda: CONSENT_AGES)
 
     @property
     def digest(self) -> str:

@@ -75,7 +75,11 @@ def configured(settings: Settings) -> dict[str, dict[str, str]]:
         "facility": {"zone": settings.facility.zone, "language": settings.facility.language},
         "destination": settings.destinations[0].name if settings.destinations else "",
         "precedence": list(settings.facility.precedence),
-        "privacy": {"units": dict(settings.sensitive_units), "diagnoses": dict(settings.sensitive_diagnoses)},
+        "privacy": {
+            "units": dict(settings.sensitive_units),
+            "diagnoses": dict(settings.sensitive_diagnoses),
+            "minors": dict(settings.consent_ages),
+        },
     }
     return {
         MAPPING: mapping_files(settings.mapping_folder),

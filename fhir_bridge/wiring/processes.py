@@ -292,6 +292,7 @@ def deliver(settings: Settings, ready: Callable[[str], None]) -> None:
 def interlock(outbox: SqlOutbox, delivery: Delivery) -> str | None:
     """Why a delivery must not go now, or None: asked of the record as it is at this moment (I9)."""
     from fhir_bridge.record import project
+    from fhir_bridge.record.labels import labels_in, labels_of
     from fhir_bridge.tasks import interlock as rules
 
     docs, test = outbox.patient_docs(delivery.patient)
@@ -307,6 +308,8 @@ def interlock(outbox: SqlOutbox, delivery: Delivery) -> str | None:
         patient=patient,
         encounter=project.resource(encounter) if encounter else None,
         test=test,
+        labels=labels_of(communication) | (labels_in(encounter) if encounter else frozenset()),
+        proxy=docs[0].get("proxy"),
     )
     return held.reason if held else None
 

@@ -20,6 +20,7 @@ from fhir_bridge import mapping
 from fhir_bridge.mapping.load import EXAMPLES
 from fhir_bridge.pipeline.context import InForce
 from fhir_bridge.pipeline.errors import Ignored, Poison
+from fhir_bridge.pipeline.minors import CONSENT_AGES
 from fhir_bridge.pipeline.sensitivity import DIAGNOSES, Sensitivity
 from fhir_bridge.pipeline.translate import FeedSettings, Sets
 from fhir_bridge.record.clocks import settle_fold
@@ -140,6 +141,7 @@ class SetLibrary:
             zone=facility["zone"],
             destination=self._settings["destination"],
             sensitivity=_sensitivity(self._settings.get("privacy", {})),
+            consent_ages=CONSENT_AGES | self._settings.get("privacy", {}).get("minors", {}),
         )
 
     def _feed(self, values: Mapping[str, Any]) -> FeedSettings:

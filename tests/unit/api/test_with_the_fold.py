@@ -16,9 +16,10 @@ from fhir_bridge.pipeline.ports import Outcome
 from fhir_bridge.pipeline.state import Ended
 from fhir_bridge.pipeline.translate import Sets
 from fhir_bridge.privacy import Role
+from fhir_bridge.record.labels import label
 from fhir_bridge.tasks.calendar import Calendar
 from fhir_bridge.tasks.load import load_texts
-from tests.gateway_world import MRN, task_row, uid
+from tests.gateway_world import MRN, put, task_row, uid
 
 GRACE, TASK = uid("grace"), uid("task-1")
 NAMESPACE = uuid.UUID("5f1b7c3e-0000-5000-8000-000000000001")
@@ -212,3 +213,27 @@ def test_an_outcome_that_is_none_of_the_rule_s_is_refused(folded):
     refused = folded.client().post(f"/api/tasks/{TASK}/complete", json={"outcome": "booked"})
     assert (refused.status_code, refused.json["code"]) == (422, "unsuitable-outcome")
     assert folded.client().get("/api/deliveries?state=pending").json["items"] == []
+
+
+def test_what_part_2_protects_is_said_in_no_letter_and_what_goes_out_is_labelled(folded):
+    visit = {"resourceType": "Encounter", "id": uid("enc-bh"), "class": {"code": "IMP"}}
+    consent = {
+        "resourceType": "Consent",
+        "id": uid("consent"),
+        "status": "active",
+        "provision": {"type": "permit", "securityLabel": [{"code": "ETH"}]},
+    }
+
+    def change(state):
+        put(state, {**visit, "meta": {"security": [label("ETH")]}}, GRACE)
+        put(state, consent, GRACE)
+        for name, anchor in (("task-by-letter", "admitted#8"), ("task-bh", "admitted#9")):
+            state.put_task(task_row(name, GRACE, scope_id=uid("enc-bh"), anchor=anchor, status="in-progress"))
+
+    folded.write(change)
+    client, done = folded.client(), {"outcome": "done"}
+    letter = client.post(f"/api/tasks/{uid('task-by-letter')}/complete", json={**done, "medium": "MAILWRIT"})
+    assert (letter.status_code, letter.json["code"]) == (422, "part-2-medium")
+    assert client.post(f"/api/tasks/{uid('task-bh')}/complete", json={**done, "medium": "FACE"}).status_code == 200
+    [delivery] = [row for row in folded.queries.deliveries(None, GRACE, None, 9) if row["task"] == uid("task-bh")]
+    assert delivery["resource"]["meta"]["security"] == [label("ETH")]

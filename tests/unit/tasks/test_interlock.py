@@ -98,3 +98,28 @@ def test_the_words_name_no_value_of_the_patients():
     )
     assert held is not None
     assert held.words == "no usable phone contact"
+
+
+CHILD = {"minor": True, "blocked": ["STD"]}
+
+
+@pytest.mark.parametrize(
+    ("labels", "proxy", "media", "recipients", "reason"),
+    [
+        ({"ETH"}, None, {"PHONE"}, [], None),
+        ({"ETH"}, None, {"MAILWRIT"}, [], "part-2-medium"),
+        ({"OPIOIDUD"}, None, {"SMSWRIT"}, [], "part-2-medium"),
+        ({"PSY"}, None, {"MAILWRIT"}, [], None),
+        ({"STD"}, CHILD, {"PHONE"}, ["Patient/june"], None),
+        ({"STD"}, CHILD, {"PHONE"}, ["Patient/june", "RelatedPerson/mother"], "minor-consented"),
+        ({"STD"}, CHILD, {"MAILWRIT"}, ["Patient/june"], "minor-consented"),
+        ({"HIV"}, CHILD, {"MAILWRIT"}, ["RelatedPerson/mother"], None),
+        ({"STD"}, None, {"MAILWRIT"}, ["RelatedPerson/mother"], None),
+        (set(), CHILD, {"MAILWRIT"}, ["RelatedPerson/mother"], None),
+    ],
+)
+def test_what_labels_and_minority_forbid_to_say(labels, proxy, media, recipients, reason):
+    from fhir_bridge.tasks.interlock import unspeakable
+
+    held = unspeakable(frozenset(labels), proxy, media, recipients)
+    assert (held and held.reason) == reason
