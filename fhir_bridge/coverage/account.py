@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fhir_bridge.coverage.notation import ANY, Source, Target, constant, map_parts, same, source_of, targets
+from fhir_bridge.coverage.notation import ANY, EXTENSIONS, Source, Target, constant, map_parts, same, source_of, targets
 from fhir_bridge.source import Problem
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def account(
             meant = targets(rows, reasons.spelling)
             lines += [_line(row, meant[row.line], matcher, reasons, used) for row in rows]
         both.append(tuple(lines))
-    problems = [*_untrue(used, matcher, reasons), *_unused_spelling(guide, reasons)]
+    problems = [*_untrue(used, matcher, reasons, guide), *_unused_spelling(guide, reasons)]
     return Ledger(both[0], both[1], tuple(sorted(problems)))
 
 
@@ -89,7 +89,15 @@ def _line(row: GuideRow, target: Target, matcher: _Matcher, reasons: Reasons, us
     return line
 
 
-def _untrue(used: dict[Entry, list[Line]], matcher: _Matcher, reasons: Reasons) -> Iterable[Problem]:
+def _stands(entry: Entry, lines: list[Line], guide: Guide) -> bool:
+    """Whether the row that an entry says contradicts another is there."""
+    rows = [row for maps in (guide.segments, guide.datatypes) for some in maps.values() for row in some]
+    name, _, target = entry.other.rpartition(": ")
+    maps = {name} if name else {line.row.map for line in lines}
+    return all(any(row.map == one and row.target == target for row in rows) for one in maps)
+
+
+def _untrue(used: dict[Entry, list[Line]], matcher: _Matcher, reasons: Reasons, guide: Guide) -> Iterable[Problem]:
     for entry, lines in used.items():
         if not lines:
             yield Problem(entry.at, "an entry that is about no row", "map, field and to as the guide writes them")
@@ -99,6 +107,8 @@ def _untrue(used: dict[Entry, list[Line]], matcher: _Matcher, reasons: Reasons) 
             yield Problem(entry.at, f"a reason for {row.field} to {row.target}", f"none: {mapped[0].by} maps it")
         if entry.element and any(line.state == OPEN for line in lines):
             yield Problem(entry.at, f"at: {entry.element}", "an element that our tables write from that field")
+        if entry.reason == "contradicts" and not _stands(entry, lines, guide):
+            yield Problem(entry.at, f"with: {entry.other}", "the target of another row of the guide, or MAP: TARGET")
         if entry.reason == "illegal":
             legal = [
                 line.row for line in lines if matcher.is_legal(targets([line.row], reasons.spelling)[line.row.line])
@@ -154,7 +164,8 @@ class _Matcher:
         """A fact of ours from a row's field to the element that an entry names."""
         container = map_parts(row.map)[0]
         type_name, *path = at.split(".")
-        target = Target(type_name, tuple(step.casefold() for step in path))
+        steps = (f"extension({ANY})" if step in EXTENSIONS else step.casefold() for step in path)
+        target = Target(type_name, tuple(steps))
         source = source_of(row.field, container)
         for fact in self._from(container):
             if _reaches(fact, target) and _at(fact, source, container):
@@ -256,7 +267,8 @@ def _at(fact: Fact, source: Source, container: str) -> bool:
         if mine.container != container and not any({mine.container, container} <= family for family in _ALIKE):
             continue
         shorter = min(len(mine.numbers), len(source.numbers))
-        if mine.numbers[:shorter] == source.numbers[:shorter] and (fact.is_constant or shorter == len(source.numbers)):
+        vague = fact.is_constant or fact.whole
+        if mine.numbers[:shorter] == source.numbers[:shorter] and (vague or shorter == len(source.numbers)):
             return True
         if not mine.numbers and source.numbers == (1,):
             return True

@@ -39,6 +39,8 @@ class Fact:
     value: str | None = None
     table: CodeTable | None = None
     leads_to: str = ""
+    whole: bool = False
+    """A Reference to what the whole segment makes."""
 
     @property
     def is_constant(self) -> bool:
@@ -111,15 +113,19 @@ class _Facts:
         place = f"{one.file}:{row.at.line}"
         here = outer | asked or frozenset({Source(one.source)})
         if write.literal is not None:
+            own = {source.container for source in here} & {one.source}
+            here = here if own else here | {Source(one.source)}
             yield from self._constants(one, write.literal, element, steps, here, place)
             return
         sources = _sources(write)
+        if sources and all(source.container != one.source for source in sources):
+            sources |= {Source(one.source)}  # what it says of its own segment, it takes from others
         if isinstance(write.default, str | int | float | bool | dict):
             yield from self._constants(one, write.default, element, steps, here | sources, place)
         plain = Fact(sources or here, _root(one), steps, place)
         if row.resource is not None:
             uses = {use.name.text: use.type.text for use in one.uses}
-            yield replace(plain, leads_to=(uses | self._types).get(row.resource.text, ""))
+            yield replace(plain, leads_to=(uses | self._types).get(row.resource.text, ""), whole=True)
             return
         if row.make is not None:
             yield replace(plain, leads_to=row.make.text)

@@ -81,8 +81,10 @@ def constant(row: GuideRow) -> str | None:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two constants say the same: case, scheme and a last full stop are not looked at."""
-    return _plain(one) == _plain(other)
+    """Whether two constants say the same: case, scheme and a last full stop are not looked at, nor a URL's host."""
+    if _plain(one) == _plain(other):
+        return True
+    return "://" in one and "://" in other and extension_key(one) == extension_key(other)
 
 
 def _plain(text: str) -> str:

@@ -120,7 +120,7 @@ class _Reader:
             self._wrong(
                 node.at, "contradicts without with, or with without contradicts", "both: the other row's target"
             )
-        if not self.text(keys.get("why")) and reason != "illegal":
+        if reason not in {"", "illegal"} and not self.text(keys.get("why")):
             self._wrong(node.at, "an entry without why", "why: in a few words")
         value = self.text(keys["value"]) if "value" in keys else None
         maps, fields, targets = (self.texts(keys.get(key)) for key in ("map", "field", "to"))
