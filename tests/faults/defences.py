@@ -136,6 +136,71 @@ DEFENCES = (
         ("tests/faults/test_power_cut.py::test_an_installations_namespace_is_on_disk_before_ids_are_made_with_it",),
     ),
     Defence(
+        "on PostgreSQL an append is synced whatever the server's default",
+        "fhir_bridge/store/postgres/journal.py",
+        '"SET synchronous_commit = on",',
+        '"SET lock_timeout = 0",',
+        ("tests/faults/test_postgres_faults.py::test_an_append_is_synced_although_a_setting_says_that_it_need_not_be",),
+    ),
+    Defence(
+        "on PostgreSQL partitions and keys are locked before numbers are taken",
+        "fhir_bridge/store/postgres/journal_group.py",
+        "        connection.execute(_LOCK, _locks(drafts, prints))\n",
+        "",
+        (
+            "tests/engines/test_several_nodes.py::test_entries_of_one_partition_become_visible_in_the_order_of_their_numbers",
+            "tests/engines/test_several_nodes.py::test_what_concerns_everyone_waits_for_all_who_append",
+        ),
+    ),
+    Defence(
+        "on PostgreSQL a commit of which nothing is heard is looked for, not made again",
+        "fhir_bridge/store/postgres/journal_group.py",
+        "if original is None and stored.seq is not None",
+        "if original is None and stored.seq is None",
+        (
+            "tests/faults/test_postgres_faults.py::test_a_commit_of_which_nothing_is_heard_is_told_as_trouble_and_its_repeat_is_known",
+        ),
+    ),
+    Defence(
+        "a worker commits only under the lease that its batch was begun with",
+        "fhir_bridge/store/postgres/state_shared.py",
+        "            raise LeaseLost\n",
+        "            return\n",
+        (
+            "tests/engines/test_several_workers.py::test_a_worker_that_was_frozen_past_its_lease_commits_nothing_when_it_goes_on",
+        ),
+    ),
+    Defence(
+        "the policy is asked before a patient is shown",
+        "fhir_bridge/gateway/reading.py",
+        "    if not found.decision.allowed:\n        raise not_found(what)\n",
+        "",
+        ("tests/unit/gateway/test_privacy.py::test_what_one_may_not_see_is_404_like_what_is_not_there_and_audited",),
+    ),
+    Defence(
+        "an answer waits for its line in the audit trail",
+        "fhir_bridge/web.py",
+        "            trail.settle()\n",
+        "            pass\n",
+        ("tests/unit/api/test_patients.py::test_the_answer_waits_for_the_audit_trail",),
+    ),
+    Defence(
+        "a body is whole in time before a thread takes it",
+        "adapters/porch.py",
+        "async with asyncio.timeout(self._limits.body_seconds):",
+        "async with asyncio.timeout(None):",
+        ("tests/unit/adapters/test_porch.py::test_a_body_that_takes_too_long_is_408_and_never_comes_to_a_thread",),
+    ),
+    Defence(
+        "health has threads of its own",
+        "adapters/porch.py",
+        "self._reserved_threads if reserved else self._threads",
+        "self._threads",
+        (
+            "tests/unit/adapters/test_porch.py::test_health_is_told_while_every_thread_is_busy_and_what_waits_is_bounded",
+        ),
+    ),
+    Defence(
         "a log line that cannot be written is let go",
         "fhir_bridge/wiring/logs.py",
         'cast("TextIO", _Forgiving(sys.stderr))',

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import requests
@@ -119,6 +119,25 @@ class Load:
         )
         if answer.status_code == 200:
             self.finished.append(task["id"])
+
+
+@contextmanager
+def managed(gateway: Gateway) -> Iterator[None]:
+    """As by a service manager: what ends is started again. A gateway that loses a child before all are ready ends."""
+    over = threading.Event()
+
+    def manage() -> None:
+        while not over.wait(0.1):
+            if gateway.process.poll() is not None:
+                gateway.begin()
+
+    managing = threading.Thread(target=manage, daemon=True)
+    managing.start()
+    try:
+        yield
+    finally:
+        over.set()
+        managing.join()
 
 
 def _lane(raw: bytes) -> int:

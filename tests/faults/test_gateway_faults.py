@@ -13,7 +13,7 @@ from adapters.hl7v2.ack import read_ack
 from adapters.hl7v2.errors import Hl7Error
 from adapters.hl7v2.sender import Sender
 from fhir_bridge.store.journal_sqlite import SqliteJournalReader
-from tests.faults.storm import Load, account
+from tests.faults.storm import Load, account, at_rest, managed
 from tests.faults.trouble import troubles
 from tests.faults.wire_alone import Wire, message
 from tests.gateway_process import Endpoint, Gateway, until
@@ -32,11 +32,13 @@ def troubled(tmp_path, ledger, seed: int, times: int, longest: float) -> None:
         load.start()
         named = list(troubles(faults).items()) * times
         rng.shuffle(named)
-        for name, trouble in named:
-            time.sleep(rng.uniform(0.0, 0.3))
-            trouble(gateway, rng.uniform(0.6, longest), rng)
-            ledger.faults[name] += 1
-        load.finish()
+        with managed(gateway):
+            for name, trouble in named:
+                time.sleep(rng.uniform(0.0, 0.3))
+                trouble(gateway, rng.uniform(0.6, longest), rng)
+                ledger.faults[name] += 1
+            load.finish()
+            at_rest(gateway)
         account(gateway, ehr, load, ledger)
 
 

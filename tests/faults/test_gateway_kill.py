@@ -7,14 +7,14 @@ import random
 import signal
 import threading
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.faults.inside.sitecustomize import POINTS
-from tests.faults.storm import PATIENCE, Load, account, at_rest
+from tests.faults.storm import PATIENCE, Load, account, at_rest, managed
 from tests.gateway_process import Endpoint, Gateway, until
 
 if TYPE_CHECKING:
@@ -59,25 +59,6 @@ def storm(tmp_path, ledger, seed: int, rounds: int, pause: float) -> None:
             load.finish()
             at_rest(gateway)
         account(gateway, ehr, load, ledger)
-
-
-@contextmanager
-def managed(gateway: Gateway) -> Iterator[None]:
-    """As by a service manager: what ends is started again. A gateway that loses a child before all are ready ends."""
-    over = threading.Event()
-
-    def manage() -> None:
-        while not over.wait(0.1):
-            if gateway.process.poll() is not None:
-                gateway.begin()
-
-    managing = threading.Thread(target=manage, daemon=True)
-    managing.start()
-    try:
-        yield
-    finally:
-        over.set()
-        managing.join()
 
 
 def kills_at_points(tmp_path, ledger, seed: int, times: int) -> None:
