@@ -28,6 +28,10 @@ _CODED = {
 }
 
 
+_AUTHORITY = {"HD[uri]": (1, 2, 3), "EI[uri]": (2, 3, 4)}
+"""The components that the built-in maps read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """`steps` are (element as folded words, FHIR type) from `type` on; `value` is a constant, `table` a code table."""
@@ -134,7 +138,7 @@ class _Facts:
                 yield fact
             return
         if write.using in BUILT_IN:
-            for number in (1, 2, 3):
+            for number in _AUTHORITY[write.using]:
                 yield replace(plain, sources=frozenset(Source(s.container, (*s.numbers, number)) for s in sources))
         elif write.using:
             for fact in self._used(write, sources):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fhir_bridge.coverage.guide import GuideRow
 
 _INDEX = re.compile(r"\[[^\]]*\]?")
-_NAMED = re.compile(r"(?P<segment>[A-Z][A-Z0-9]{1,2})\[(?P<target>[A-Za-z]+)")
+_NAMED = re.compile(r"(?P<segment>[A-Z][A-Z0-9]{1,2})\[(?P<target>[A-Za-z.]+)")
 _FIELD = re.compile(r"(?P<container>[A-Z][A-Z0-9]{1,2})(?:[-.](?P<numbers>[\d.]+))?\Z")
 _CONSTANT = re.compile(r'"(?P<text>[^"]*)"?\Z')
 _BARE = re.compile(r"[A-Za-z][\w:/.-]*\Z")
