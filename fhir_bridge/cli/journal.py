@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fhir_bridge.config import Settings
+    from fhir_bridge.pipeline.ports import Entry
     from fhir_bridge.privacy import AuditEvent
     from fhir_bridge.store.queries_sql import SqlQueries
     from fhir_bridge.wiring.stores import Stores
@@ -55,11 +56,12 @@ def park(arguments: argparse.Namespace) -> int:
     if unknown:
         raise CommandFailed(f"not parked: {', '.join(map(str, unknown))}")
     stores, drop = stores_of(settings), arguments.reason if arguments.action == "drop" else None
+    reader = stores.reader()
     try:
         with closing(stores.appender()) as journal, closing(stores.audit()) as trail:
             trail.write([_park_event(row, drop) for row in rows if row["seq"] in set(chosen)])
             for seq in chosen:
-                journal.append(_retry(seq, drop))
+                journal.append(_retry(seq, reader.entry(seq), drop))
     except JournalUnreachable as error:
         raise CommandFailed("the gateway does not run on this folder: start it with `fhir-bridge serve`") from error
     except StoreUnavailable as error:
@@ -68,11 +70,18 @@ def park(arguments: argparse.Namespace) -> int:
     return GOOD
 
 
-def _retry(seq: int, drop: str | None) -> Draft:
-    now = clock()
+def _retry(seq: int, cited: Entry | None, drop: str | None) -> Draft:
+    """The entry that cites a parked one, in its partition: it is the same patient's."""
+    now, partition = clock(), cited.partition if cited else 0
     body: dict[str, Any] = {"seq": seq, "drop": drop}
     return Draft(
-        Kind.RETRY, "park", now, 0, f"retry:{seq}:{now}", "park.drop" if drop else "park.retry", orjson.dumps(body)
+        kind=Kind.RETRY,
+        feed="park",
+        received_at=now,
+        partition=partition,
+        key=f"retry:{seq}:{now}",
+        type="park.drop" if drop else "park.retry",
+        body=orjson.dumps(body),
     )
 
 

@@ -15,7 +15,7 @@ from apiflask import APIBlueprint
 from flask import request
 
 from fhir_bridge.feeds.allowed import TYPE, WITHHELD, BarredResource, barred_resource
-from fhir_bridge.gateway import trail
+from fhir_bridge.gateway import placing, trail
 from fhir_bridge.gateway.answers import FHIR, JSON, answer, etag
 from fhir_bridge.gateway.faults import ISSUE_TYPES, Fault, Place, information, unavailable
 from fhir_bridge.gateway.ports import FeedLists, PatientSearch
@@ -23,7 +23,7 @@ from fhir_bridge.gateway.rights import caller, ports, route
 from fhir_bridge.gateway.submit import Pending, outcome_url, settle, submit
 from fhir_bridge.pipeline.apply import SENDERS_ID
 from fhir_bridge.pipeline.ports import Kind
-from fhir_bridge.pipeline.receive import remains
+from fhir_bridge.pipeline.receive import partition_of, remains
 from fhir_bridge.privacy import Action, Decision, decide, event
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _push(method: str, resource_type: str, resource_id: str | None) -> Response:
         "principal": {"id": caller().id, "role": caller().role.value},
     }
     entry = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
-    seq = submit(Kind.FHIR, _feed(), resource_type, entry, _about(resource))
+    seq = submit(Kind.FHIR, _feed(), resource_type, entry, placing.of_resource(resource))
     try:
         result = settle(seq)
     except Pending:
@@ -153,7 +153,7 @@ def _misplaced(resource: dict[str, Any], resource_type: str, resource_id: str | 
 
 
 def _refused(raw: bytes, resource_type: str, status: int, code: str, places: tuple[Place, ...]) -> Fault:
-    seq = submit(Kind.FHIR, _feed(), resource_type, raw, "", refused=code)
+    seq = submit(Kind.FHIR, _feed(), resource_type, raw, partition_of(""), refused=code)
     return Fault(status, code, "The resource was refused.", places=places, instance=outcome_url(seq))
 
 
@@ -182,15 +182,3 @@ def _by_sent_id(source: str, sent_id: str) -> PatientSearch:
 
 def _feed() -> str:
     return caller().feed or FEED
-
-
-def _about(resource: dict[str, Any]) -> str:
-    """Whom a resource is about, by reference or identifier: it places the entry, no more."""
-    references = [
-        resource.get("subject"),
-        resource.get("patient"),
-        *(p.get("actor") for p in resource.get("participant", ())),
-    ]
-    named = (r["reference"] for r in references if r and str(r.get("reference", "")).startswith("Patient/"))
-    first = next(named, None)
-    return first.removeprefix("Patient/") if first else str(resource.get("id", ""))

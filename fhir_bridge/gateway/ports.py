@@ -70,6 +70,18 @@ class Queries(Protocol):
         """Records shown under a survivor: itself first."""
         ...
 
+    def partition(self, patient_id: str) -> int | None:
+        """Where a patient's entries lie; None for one who is not known."""
+        ...
+
+    def partition_by_identifier(self, system: str, value: str) -> int | None:
+        """The same, by an identifier."""
+        ...
+
+    def partition_by_sent_id(self, sent_id: str) -> int | None:
+        """The same, by the id that a sender of FHIR has for the patient."""
+        ...
+
     def search_patients(self, search: PatientSearch, after: str | None, limit: int) -> list[Row]:
         """Search rows in the order of the search; `after` is the id of the last one before."""
         ...

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from flask import request
 
-from fhir_bridge.gateway import trail
+from fhir_bridge.gateway import placing, trail
 from fhir_bridge.gateway.faults import Fault, Place, unavailable
 from fhir_bridge.gateway.rights import caller, ports
 from fhir_bridge.pipeline.ports import Draft, JournalFull, Kind
-from fhir_bridge.pipeline.receive import partition_of
 
 if TYPE_CHECKING:
     from fhir_bridge.gateway.ports import Row
@@ -75,14 +74,15 @@ def command(
         "data": data,
         "patient": patient,
     }
-    return settle(submit(Kind.COMMAND, API_FEED, name, orjson.dumps(body, option=orjson.OPT_SORT_KEYS), patient))
+    entry = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    return settle(submit(Kind.COMMAND, API_FEED, name, entry, placing.of_patient(patient)))
 
 
-def submit(kind: Kind, feed: str, entry_type: str, body: bytes, patient: str, *, refused: str = "") -> int:
+def submit(kind: Kind, feed: str, entry_type: str, body: bytes, partition: int, *, refused: str = "") -> int:
     """Append an entry; returns the seq whose outcome answers it, the first one's for a repeat."""
     key = idempotency_key()
     _refuse_reuse(key, feed, body)
-    draft = Draft(kind, feed, ports().clock(), partition_of(patient), key, entry_type, body, refused)
+    draft = Draft(kind, feed, ports().clock(), partition, key, entry_type, body, refused)
     receipt = _append(draft)
     if receipt.conflicting:
         raise _reused()

@@ -39,8 +39,14 @@ SEVERAL_PATIENTS = frozenset(
 """Types of HL7 v2 messages that name several patients: swaps, merges, moves, links (HL7 v2.8 chapter 3)."""
 
 
+SWEEP_TYPE = "timer.sweep"
+"""Type of the entry by which everybody is judged again."""
+
+
 def concerns_everyone(kind: Kind, entry_type: str) -> bool:
     """Whether an entry holds for more than the partition that it lies in, as can be told before it is applied."""
+    if kind is Kind.TIMER:
+        return entry_type == SWEEP_TYPE
     return kind is Kind.ACTIVATION or (kind is Kind.HL7V2 and entry_type in SEVERAL_PATIENTS)
 
 

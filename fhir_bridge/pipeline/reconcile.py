@@ -271,6 +271,7 @@ def _index_patient(frame: Frame, doc: Doc) -> None:
         gender=patient.get("gender"),
         deceased=project.deceased(patient),
         test=merge.TEST_CODE in tags,
+        partition=frame.partition if known is None or known.partition is None else known.partition,
     )
     if row != known:
         frame.state.put_patient(row)

@@ -83,6 +83,8 @@ class PatientRow:
     gender: str | None = None
     deceased: bool = False
     test: bool = False
+    partition: int | None = None
+    """Where this patient's entries lie: of the first that told of them. None while only another's entry named them."""
 
 
 @dataclass(frozen=True, slots=True)

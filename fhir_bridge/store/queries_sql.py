@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from fhir_bridge.pipeline.apply import SENDERS_ID
 from fhir_bridge.record.labels import labels_in
 from fhir_bridge.store.state_sql import marks
 
@@ -25,6 +26,7 @@ _DOCUMENTS = ("doc", "detail", "resource", "result")
 _LABEL = b'"label|'
 _LABELS = (b"specialCourtesy", b'security"', b"extension:protection", b"extension:publicity", _LABEL)
 """Words in the document of a visit that may make its patient private: looked for before it is parsed."""
+_PLACED = "SELECT p.partition FROM identifier i JOIN patient p ON p.id = i.id WHERE i.value = ? AND i.type = 'Patient'"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.02
 _AFTER_ALL = "\U0010ffff"
 
@@ -198,6 +200,20 @@ class SqlQueries:
 
     def outcome(self, seq: int) -> Row | None:
         return self._one("SELECT * FROM outcome WHERE seq = ?", (seq,))
+
+    def partition(self, patient_id: str) -> int | None:
+        return self._partition("SELECT partition FROM patient WHERE id = ?", (patient_id,))
+
+    def partition_by_identifier(self, system: str, value: str) -> int | None:
+        return self._partition(f"{_PLACED} AND i.system = ? ORDER BY i.id LIMIT 1", (value, system))
+
+    def partition_by_sent_id(self, sent_id: str) -> int | None:
+        sql = f"{_PLACED} AND i.system >= ? AND i.system < ? ORDER BY i.system, i.id LIMIT 1"
+        return self._partition(sql, (sent_id, SENDERS_ID, SENDERS_ID + _AFTER_ALL))
+
+    def _partition(self, sql: str, parameters: tuple[Any, ...]) -> int | None:
+        row = self._one(sql, parameters)
+        return row["partition"] if row else None
 
     def outcome_within(self, seq: int, seconds: float) -> Row | None:
         end, pause = time.monotonic() + seconds, _FIRST_PAUSE

@@ -35,7 +35,8 @@ CREATE TABLE patient (          -- what patients are found by; one row for each 
     birth_date TEXT,
     gender TEXT,
     deceased INTEGER NOT NULL DEFAULT 0,
-    test INTEGER NOT NULL DEFAULT 0
+    test INTEGER NOT NULL DEFAULT 0,
+    partition INTEGER           -- where this patient's entries lie; NULL while only another's entry named them
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX patient_root ON patient (root);
 CREATE INDEX patient_name ON patient (family, coalesce(given, ''), id);

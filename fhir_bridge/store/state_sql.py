@@ -26,7 +26,7 @@ _DELIVERY = f"SELECT {','.join(_DELIVERY_COLUMNS)} FROM delivery WHERE"  # noqa:
 
 PUT: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "outcome": (("seq",), ("outcome", "feed", "kind", "code", "location", "sets", "patient", "result")),
-    "patient": (("id",), ("root", "family", "given", "birth_date", "gender", "deceased", "test")),
+    "patient": (("id",), ("root", "family", "given", "birth_date", "gender", "deceased", "test", "partition")),
     "link": (("retired", "source"), ("survivor", "clock", "seq")),
     "task": (("id",), (*_TASK_COLUMNS[1:], "open")),
     "timer": (("id",), ("due", "partition", "action", "target")),
@@ -168,15 +168,13 @@ class SqlState:
         return [orjson.loads(row[0]) for row in rows]
 
     def patient(self, patient_id: str) -> PatientRow | None:
-        sql = "SELECT id, root, family, given, birth_date, gender, deceased, test FROM patient WHERE id = ?"
+        sql = "SELECT id, root, family, given, birth_date, gender, deceased, test, partition FROM patient WHERE id = ?"
         row = self._db.execute(sql, (patient_id,)).fetchone()
-        return PatientRow(*(*row[:6], bool(row[6]), bool(row[7]))) if row else None
+        return PatientRow(*(*row[:6], bool(row[6]), bool(row[7]), row[8])) if row else None
 
     def put_patient(self, row: PatientRow) -> None:
-        self._db.execute(
-            self._put["patient"],
-            (row.id, row.root, text(row.family), text(row.given), row.birth_date, row.gender, row.deceased, row.test),
-        )
+        named = (row.id, row.root, text(row.family), text(row.given), row.birth_date, row.gender)
+        self._db.execute(self._put["patient"], (*named, row.deceased, row.test, row.partition))
 
     def members(self, root: str) -> list[str]:
         rows = self._db.execute("SELECT id FROM patient WHERE root = ? ORDER BY id", (root,))

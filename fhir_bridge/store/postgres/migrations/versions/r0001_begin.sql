@@ -91,7 +91,8 @@ CREATE TABLE patient (
     birth_date text COLLATE "C",
     gender text COLLATE "C",
     deceased bigint NOT NULL DEFAULT 0,
-    test bigint NOT NULL DEFAULT 0
+    test bigint NOT NULL DEFAULT 0,
+    partition bigint
 );
 CREATE INDEX patient_root ON patient (root);
 CREATE INDEX patient_name ON patient (family, coalesce(given, ''), id);
