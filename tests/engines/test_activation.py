@@ -270,6 +270,20 @@ def _fails():
     raise OSError("disk full")
 
 
+@pytest.mark.parametrize(("clock", "gender"), [("second", "female"), ("minute", "male")])
+def test_the_clock_is_as_precise_as_the_overlay_says(rig, clock, gender):
+    """Two messages of one minute: by the second the one recorded later stands, by the minute the one that came later."""
+    overlay = f"overlay: mine\nlevel: site\nclock: {clock}\n"
+    rig.activate(MAPPING, {**tables(), "sites/mine/overlay.yaml": overlay})
+    feed = SETTINGS_FILE["settings.json"].replace('"authority":"LGH"', '"authority":"LGH","site":"mine"')
+    rig.activate(SETTINGS, {"settings.json": feed})
+    for second, sex in ((50, "F"), (10, "M")):
+        body = pid(1, sex=sex).replace(b"20260302080000", b"202603020800%d" % second)
+        rig.put(Draft(Kind.HL7V2, "lgh", START + MINUTE, partition_of("1"), f"K{second}", "ADT^A08", body))
+    rig.work()
+    assert rig.patient(1)["gender"] == gender
+
+
 def test_settings_that_name_no_overlay_change_nothing(rig):
     settings = {
         "settings.json": SETTINGS_FILE["settings.json"].replace(
@@ -301,7 +315,8 @@ def test_what_is_linked_is_refolded_together(rig):
     rig.say(1, "A40", more=["MRG|2^^^LGH"])
     rig.activate(MAPPING, FIXED)
     rig.refold(2)
-    assert (rig.patient(1)["birthDate"], rig.patient(2)["birthDate"]) == ("1951-03-14", "1951-03-14")
+    for mrn in (1, 2):
+        assert (rig.patient(mrn).get("gender"), rig.patient(mrn)["birthDate"]) == (None, "1951-03-14"), mrn
 
 
 def test_obligations_follow_a_refold(rig):
