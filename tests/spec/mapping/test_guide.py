@@ -5,6 +5,7 @@ import io
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def place(tmp_path_factory):
     load, cache = sets.load_mapping_files, folder / "cache"
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sets, "load_mapping_files", lambda files, _, site="": load(files, cache, site))
+        patched.setattr(sys.modules["fhir_bridge.cli.main"], "configure_logs", lambda *_: None)  # the tests' own stay
         patched.chdir(folder)
         yield folder
 

@@ -1,6 +1,7 @@
 """compare as a command: exit codes, what it prints, and that values of messages stay masked unless asked for."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ def candidate(tmp_path_factory):
 
 def run(monkeypatch, tmp_path, capsys, *words):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys.modules["fhir_bridge.cli.main"], "configure_logs", lambda *_: None)  # the tests' own stay
     code = main(["compare", *words, "--messages", str(MESSAGES), "--jobs", "1"])
     return code, *capsys.readouterr()
 
