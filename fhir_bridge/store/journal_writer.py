@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from abc import ABC, abstractmethod
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ from fhir_bridge.store.journal_queue import Inbox, Item, Result, end_all, wait_f
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+TELL_SECONDS = 30.0
+"""How often trouble that goes on is told; another trouble, and its end, are told at once."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -30,7 +34,7 @@ class GroupingWriter(ABC):
     def __init__(self, queue_rows: int, queue_bytes: int) -> None:
         self.failures = 0
         """Groups that storage did not take."""
-        self._failing = False
+        self._told = ("", 0.0)  # the trouble that was told last, and when
         self._inbox = Inbox(queue_rows, queue_bytes)
         self._watchers: tuple[Callable[[int], None], ...] = ()
         self._head = 0
@@ -97,11 +101,13 @@ class GroupingWriter(ABC):
 
     def _trouble(self, code: str, count: int) -> list[Result]:
         self.failures += 1
-        self._failing = True
-        _log.error("journal.storage_trouble", code=code, entries=count, failures=self.failures)
+        now = time.monotonic()
+        if code != self._told[0] or now >= self._told[1] + TELL_SECONDS:
+            _log.error("journal.storage_trouble", code=code, entries=count, failures=self.failures)
+            self._told = (code, now)
         return [JournalFull(f"the journal cannot store now ({code})") for _ in range(count)]
 
     def _recovered(self) -> None:
-        if self._failing:
-            self._failing = False
+        if self._told[0]:
+            self._told = ("", 0.0)
             _log.warning("journal.recovered", failures=self.failures)

@@ -112,7 +112,7 @@ def translate(body, feed, received_at):
                               make_id("Practitioner", said["doctor"]))  # fmt: skip
     resources = [
         {"resourceType": "Practitioner", "id": doctor, "name": [{"family": f"Doctor {said['doctor']}"}]},
-        {"resourceType": "Patient", "id": patient, "name": [{"family": said["family"]}],
+        {"resourceType": "Patient", "id": patient, "name": [{"family": said["family"]}], **said.get("patient", {}),
          "identifier": [{"system": "urn:lgh", "value": str(said["mrn"])}]},
         {"resourceType": "Encounter", "id": visit, "class": {"code": "IMP"},
          "subject": {"reference": f"Patient/{patient}"}},

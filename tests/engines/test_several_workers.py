@@ -7,11 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from threading import Thread
 
+import orjson
 import pytest
+import structlog
 
+from fhir_bridge.pipeline.partitions import Spoilt
 from fhir_bridge.store.postgres import schema
 from fhir_bridge.store.postgres.connection import connect
 from fhir_bridge.store.postgres.journal import PostgresJournal
@@ -35,7 +39,8 @@ def alone(url):
     wiped(url)
     worker = make_worker(url, "alone")
     while left(url):
-        worker.step()
+        with suppress(Spoilt):
+            worker.step()
     worker.close()
     close(worker)
     return folded(url)
@@ -144,6 +149,19 @@ def test_a_worker_that_was_frozen_past_its_lease_commits_nothing_when_it_goes_on
             until(lambda: len(shares(url)) == 2)  # it took part again, so whatever it would have committed is there
     same(done, filled[1])
     same(folded(url), filled[1])
+
+
+def test_an_entry_that_cannot_be_stored_is_parked_and_takes_nobody_along(empty):
+    drafts = entries(60)
+    said = orjson.loads(drafts[30].body)
+    drafts[30] = replace(drafts[30], body=orjson.dumps(said | {"patient": {"gender": "no text holds \0"}}), key="bad")
+    journal = PostgresJournal(empty)
+    append(journal, drafts)
+    journal.close()
+    with structlog.testing.capture_logs():
+        same(alone(empty), alone(empty))
+    parked = [row for row in folded(empty)["outcome"] if row[1] == "parked" and row[4] != "missing-segment"]
+    assert [row[4] for row in parked] == ["internal-CharacterNotInRepertoire"]
 
 
 def batched(items, size):
