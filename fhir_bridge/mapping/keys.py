@@ -231,3 +231,47 @@ EXAMPLES: Keys = {
     "cases": (many(ref("case")), "The examples."),
     "note": NOTE,
 }
+
+# the way back, fhir_to_hl7v2/
+
+OUT_ROW: Keys = {
+    "from": (TEXT, "A FHIR path: status, name[0].family, author.resolve(Practitioner)."),
+    "value": (TEXT, "Instead of from: a literal."),
+    "to": (_ADDRESS, "The field or component that it writes."),
+    "using": (TEXT, "A map for what has parts: Identifier[CX]; or built in: uri[HD], dateTime[DTM], lines."),
+    "codes": (TEXT, "A code table, from FHIR's codes to HL7's."),
+    "when": (TEXT, "Tests of FHIR paths, joined by AND: status EQUALS current AND date VALUED."),
+    "default": (TEXT, "Written where from gives nothing."),
+    "pick": (one_of("first", "last"), "Which of several values goes into a component."),
+    "note": NOTE,
+}
+OUT_MAP: Keys = {
+    "map": (TEXT, "What it reads and writes: DocumentReference[TXA], Identifier[CX]."),
+    "rows": (many(ref("out_row")), "The rows, in order."),
+    "note": NOTE,
+}
+OUT_SEGMENT: Keys = {
+    "segment": (TEXT, "The segment that it writes."),
+    "from": (TEXT, "What it is made of; without it the resource itself."),
+    "using": (TEXT, "The map."),
+    "each": (FLAG, "One segment for each value of from."),
+    "numbers": (some(_ADDRESS), "The fields that number these."),
+    "when": (TEXT, "Tests of FHIR paths, joined by AND."),
+    "not_for": (some(TEXT), "Triggers that do not have it."),
+    "note": NOTE,
+}
+OUT_TRIGGER: Keys = {
+    "structure": (TEXT, "MSH-9.3."),
+    "when": (TEXT, "When the resource is this trigger's; the first that holds is taken."),
+    "note": NOTE,
+}
+OUT_MESSAGE: Keys = {
+    "send": (TEXT, "The message code."),
+    "of": (_TYPE, "The resource type that it is made of."),
+    "triggers": (
+        {"type": "object", "patternProperties": {_TRIGGER: ref("out_trigger")}, "additionalProperties": False},
+        "The triggers, in the order in which they are tried.",
+    ),
+    "segments": (many(ref("out_segment")), "The segments, in order; MSH and EVN stand before them."),
+    "note": NOTE,
+}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from fhir_bridge.mapping import keys
 from fhir_bridge.mapping.check_hl7 import Hl7Side
 from fhir_bridge.mapping.conditions import parse_address
 from fhir_bridge.mapping.errors import CheckFailed, Problem, nearest
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from fhir_bridge.mapping.nodes import Address, CodeTable, Text
 
 FOLDER = "fhir_to_hl7v2"
-ROW_KEYS = ("from", "value", "to", "using", "codes", "when", "default", "pick", "note")
-SEGMENT_KEYS = ("segment", "from", "using", "each", "numbers", "when", "not_for", "note")
-MESSAGE_KEYS = ("send", "of", "triggers", "segments", "note")
-TRIGGER_KEYS = ("structure", "when", "note")
 BUILT_IN = (
     "uri[HD]", "uri[namespace]", "uri[universal]", "uri[type]", "base64[lines]", "base64[ED]", "lines", "dateTime[DTM]",
 )  # fmt: skip
@@ -157,8 +154,8 @@ class _Tables(Reader):
 
     def map(self, root: yaml.Node) -> dict[str, OutMap]:
         """One map, by its name; nothing where it has none."""
-        keys = self.mapping(root, ("map", "rows", "note"), "a map", required=("rows",))
-        name = self.text(keys["map"])
+        found = self.mapping(root, keys.OUT_MAP, "a map", required=("rows",))
+        name = self.text(found["map"])
         match = _NAME.fullmatch(name.text) if name else None
         if name is None or match is None:
             self.problem(root, name.text if name else "no name", "a name such as Identifier[CX] or Patient[PID]")
@@ -166,27 +163,27 @@ class _Tables(Reader):
         if not self._hl7.is_segment(match[2]) and not self._hl7.is_datatype(match[2]):
             self.problem(name.at, f"{match[2]} in {name.text}", "a segment or data type of HL7 v2")
             return {}
-        items = self.items(keys["rows"], "rows") if "rows" in keys else []
+        items = self.items(found["rows"], "rows") if "rows" in found else []
         rows = [row for item in items if (row := self._row(item, match[1], match[2])) is not None]
         return {name.text: OutMap(match[1], match[2], tuple(rows))}
 
     def _row(self, node: yaml.Node, source: str, target: str) -> OutRow | None:
         before = self.count
-        keys = self.mapping(node, ROW_KEYS, "a row", required=("to",))
-        if ("from" in keys) == ("value" in keys):
+        found = self.mapping(node, keys.OUT_ROW, "a row", required=("to",))
+        if ("from" in found) == ("value" in found):
             self.problem(node, "both or none of from and value", "exactly one of them")
-        to = self._to(keys["to"], target) if "to" in keys else None
-        path = self._path(keys["from"], source) if "from" in keys else ()
-        when = self._when(keys.get("when"), source)
-        self._name(keys.get("using"), "map")
-        self._name(keys.get("codes"), "codes")
+        to = self._to(found["to"], target) if "to" in found else None
+        path = self._path(found["from"], source) if "from" in found else ()
+        when = self._when(found.get("when"), source)
+        self._name(found.get("using"), "map")
+        self._name(found.get("codes"), "codes")
         if to is None or self.count > before:
             return None
         return OutRow(
-            at=self.at(node), path=path, value=self.string(keys.get("value")), to=to,
-            using=self.string(keys.get("using")), codes=self.string(keys.get("codes")), when=when,
-            default=self.string(keys.get("default")),
-            last=self.choice(keys.get("pick"), ("first", "last"), "which value") == "last",
+            at=self.at(node), path=path, value=self.string(found.get("value")), to=to,
+            using=self.string(found.get("using")), codes=self.string(found.get("codes")), when=when,
+            default=self.string(found.get("default")),
+            last=self.choice(found.get("pick"), ("first", "last"), "which value") == "last",
         )  # fmt: skip
 
     def _to(self, node: yaml.Node, target: str) -> Address | None:
@@ -258,37 +255,37 @@ class _Tables(Reader):
 
     def message(self, root: yaml.Node) -> list[OutMessage]:
         """One message."""
-        keys = self.mapping(root, MESSAGE_KEYS, "a message", required=("of", "triggers", "segments"))
-        of = self.string(keys.get("of"))
+        found = self.mapping(root, keys.OUT_MESSAGE, "a message", required=("of", "triggers", "segments"))
+        of = self.string(found.get("of"))
         if of and not self._fhir.elements(of):
-            self.problem(keys["of"], f"no type {of}", "a FHIR type")
+            self.problem(found["of"], f"no type {of}", "a FHIR type")
             return []
         triggers = [
             OutTrigger(key.text, self.string(parts.get("structure")), self._when(parts.get("when"), of))
-            for key, value in (self.pairs(keys["triggers"], "triggers") if "triggers" in keys else ())
-            if (parts := self.mapping(value, TRIGGER_KEYS, "a trigger")) is not None
+            for key, value in (self.pairs(found["triggers"], "triggers") if "triggers" in found else ())
+            if (parts := self.mapping(value, keys.OUT_TRIGGER, "a trigger")) is not None
         ]
-        nodes = self.items(keys["segments"], "segments") if "segments" in keys else []
+        nodes = self.items(found["segments"], "segments") if "segments" in found else []
         segments = [self._segment(node, of, {one.name for one in triggers}) for node in nodes]
         return [OutMessage(of, tuple(triggers), tuple(segments))]
 
     def _segment(self, node: yaml.Node, of: str, triggers: set[str]) -> OutSegment:
-        keys = self.mapping(node, SEGMENT_KEYS, "a segment", required=("segment", "using"))
-        self._name(keys.get("using"), "map")
-        not_for = [self.text(item) for item in self.items_or_one(keys["not_for"])] if "not_for" in keys else []
+        found = self.mapping(node, keys.OUT_SEGMENT, "a segment", required=("segment", "using"))
+        self._name(found.get("using"), "map")
+        not_for = [self.text(item) for item in self.items_or_one(found["not_for"])] if "not_for" in found else []
         for text in not_for:
             if text and text.text not in triggers:
                 self.problem(text.at, f"the trigger {text.text}", "one of this message's", text.text, triggers)
         return OutSegment(
-            name=self.string(keys.get("segment")),
-            path=self._path(keys["from"], of) if "from" in keys else (),
-            using=self.string(keys.get("using")),
-            each=self.flag(keys.get("each")),
+            name=self.string(found.get("segment")),
+            path=self._path(found["from"], of) if "from" in found else (),
+            using=self.string(found.get("using")),
+            each=self.flag(found.get("each")),
             numbers=tuple(
                 to.field
-                for item in (self.items_or_one(keys["numbers"]) if "numbers" in keys else ())
-                if (to := self._to(item, self.string(keys.get("segment")))) is not None
+                for item in (self.items_or_one(found["numbers"]) if "numbers" in found else ())
+                if (to := self._to(item, self.string(found.get("segment")))) is not None
             ),
-            when=self._when(keys.get("when"), of),
+            when=self._when(found.get("when"), of),
             not_for=frozenset(text.text for text in not_for if text),
         )

@@ -22,6 +22,8 @@ FILES: dict[str, tuple[str, Keys, tuple[str, ...]]] = {
     "overlay": ("The head of an overlay", keys.OVERLAY, ("overlay", "level")),
     "alter": ("Rows of tables changed by an overlay", keys.ALTERATION, ("alter",)),
     "extend": ("A code table extended by an overlay", keys.EXTENSION, ("extend",)),
+    "out-map": ("A map from FHIR to a segment or data type", keys.OUT_MAP, ("map", "rows")),
+    "out-message": ("What a resource goes out as", keys.OUT_MESSAGE, ("send", "of", "triggers", "segments")),
 }
 """Kind of file → title, keys, and those that must be there."""
 
@@ -41,6 +43,9 @@ _PARTS: dict[str, tuple[Keys, tuple[str, ...]]] = {
     "alterations": (keys.ALTERATIONS, ()),
     "field": (keys.FIELD, ("type",)),
     "case": (keys.CASE, ("shows", "input")),
+    "out_row": (keys.OUT_ROW, ("to",)),
+    "out_segment": (keys.OUT_SEGMENT, ("segment", "using")),
+    "out_trigger": (keys.OUT_TRIGGER, ()),
 }
 _SHAPES: dict[str, Shape] = {
     "literal": {

@@ -12,7 +12,7 @@ from tests.contract.write_schemas import FOLDER, schemas, text
 from tests.spec.mapping.wrong_cases import WRONG
 
 MAPPINGS = Path(__file__).parents[2] / "mappings"
-KINDS = ("hl7v2_to_fhir", "sites", "rules", "education")
+KINDS = ("hl7v2_to_fhir", "fhir_to_hl7v2", "sites", "rules", "education")
 SHIPPED = sorted(path for kind in KINDS for path in (MAPPINGS / kind).rglob("*.yaml"))
 VALIDATORS = {name: jsonschema_rs.validator_for(schema) for name, schema in schemas().items()}
 HEAD = re.compile(r"# yaml-language-server: \$schema=(\S+)\n")
@@ -64,6 +64,8 @@ def test_an_unknown_key_is_wrong_in_an_editor_too(kind):
         ("alter", {"alter": "PID[Patient]", "change": [{"set": {"to": "gender"}}]}),
         ("examples", {"examples": "PID[Patient]", "cases": [{"input": "PID|1"}]}),
         ("rules", {"rules": [{"code": "x"}]}),
+        ("out-map", {"map": "Patient[PID]", "rows": [{"from": "gender"}]}),
+        ("out-message", {"send": "MDM", "of": "Patient", "triggers": {"T02": {}}, "segments": []}),
     ],
 )
 def test_what_the_loader_would_refuse_by_its_form_is_not_valid(kind, wrong):
