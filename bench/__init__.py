@@ -15,6 +15,8 @@ BENCHES = {
     "ingest": "messages a second from the first byte in to the last one applied, and memory",
     "history": "a message for a patient with 10,000 earlier ones, against a fresh patient's",
     "drain": "PostgreSQL: entries appended a second, and applied a second by one worker and by two",
+    "start": "from the command to the first acknowledgement",
+    "idle": "the memory of 500 connections that say nothing",
     "view": "the latency of the unified view at 100,000 patients",
 }
 """Every benchmark and what it measures; each is a module here with a function ``run(argv) -> int``."""

@@ -52,6 +52,12 @@ def report(figure: Figure) -> None:
     print(json.dumps(line), flush=True)
 
 
+def cost(bench: str, what: str, guarded: Sequence[float], unguarded: Sequence[float]) -> Figure:
+    """What rights and audit cost: the share of each guarded turn that its unguarded neighbour did not take."""
+    shares = [100 * (1 - less / more) for more, less in zip(guarded, unguarded, strict=True)]
+    return Figure(bench, f"cost of rights and audit, {what}", shares, "%", target=15, lower_is_better=True)
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The value below which `share` (0-1) of the values lie (nearest rank)."""
     ordered = sorted(values)

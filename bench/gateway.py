@@ -45,6 +45,11 @@ carries_protection = false
 port = {mllp}
 authority = "{facility}"
 """
+_LIMITS = """\
+types = ["ADT", "SIU"]
+facilities = ["{facility}"]
+authorities = ["{facility}"]
+"""
 
 
 @dataclass(slots=True)
@@ -66,6 +71,21 @@ class Gateway:
     def token(self) -> str:
         """The first API token."""
         return (self.var / "token").read_text("ascii").strip()
+
+    def wait_up(self) -> None:
+        """Wait until it says that it runs, that messages can be stored, and that they are applied."""
+        assert self.process.stdout is not None
+        if not self.process.stdout.readline().startswith("fhir-bridge serves"):
+            sys.exit(f"the gateway did not start, see {self.var / 'serve.log'}")
+        end = time.perf_counter() + _READY_SECONDS
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/health/ready", timeout=2):
+                    return
+            except OSError:
+                if time.perf_counter() > end:
+                    sys.exit(f"the gateway is not ready after {_READY_SECONDS} s, see {self.var / 'serve.log'}")
+                time.sleep(0.2)
 
     def wait_applied(self, timeout: float = 600.0) -> float:
         """Wait until all that the journal holds is applied; the moment when that was seen (perf_counter)."""
@@ -102,10 +122,14 @@ class Gateway:
         self.proportional.append(sum(_kilobytes(pid, "smaps_rollup", "Pss:") for pid in processes) / 1024)
 
 
-def write_settings(var: Path, http: int = 0, mllp: int = 0) -> dict[str, str]:
-    """Write the settings of a gateway on `var`; returns the environment in which they are found."""
+def write_settings(var: Path, http: int = 0, mllp: int = 0, *, limits: bool = False) -> dict[str, str]:
+    """Write the settings of a gateway on `var`; returns the environment in which they are found.
+
+    `limits` says what the feed may send: all that the mix does.
+    """
     file = var / "fhir-bridge.toml"
-    file.write_text(_SETTINGS.format(http=http, mllp=mllp, zone=ZONE, facility=FACILITY), encoding="utf-8")
+    settings = _SETTINGS + _LIMITS if limits else _SETTINGS
+    file.write_text(settings.format(http=http, mllp=mllp, zone=ZONE, facility=FACILITY), encoding="utf-8")
     return {"FHIR_BRIDGE_CONFIG": str(file.absolute()), "FHIR_BRIDGE_VAR": str(var.absolute())}
 
 
@@ -124,43 +148,37 @@ def activations(settings: Settings, now: Instant) -> list[Draft]:
 
 
 @contextmanager
-def serve(var: Path) -> Iterator[Gateway]:
-    """Run a gateway on `var` until the block ends, sampling its memory twice a second."""
+def serve(var: Path, *, limits: bool = False, guarded: bool = True) -> Iterator[Gateway]:
+    """Run a gateway on `var` until the block ends, ready when it begins, sampling its memory twice a second.
+
+    `limits` is what a feed may send, `guarded` whether rights and audit are there at all (unguarded.py).
+    """
+    stop = threading.Event()
+    with launch(var, limits=limits, guarded=guarded) as gateway:
+        gateway.wait_up()
+        threading.Thread(target=_sample, args=(gateway, stop), daemon=True).start()
+        try:
+            yield gateway
+        finally:
+            stop.set()
+
+
+@contextmanager
+def launch(var: Path, *, limits: bool = False, guarded: bool = True) -> Iterator[Gateway]:
+    """Start a gateway on `var` without waiting for it; it is stopped when the block ends."""
     http, mllp = _free_ports(2)
     inherited = os.environ.items()  # noqa: TID251 - to hand it on without the settings of another gateway
     environment = {name: value for name, value in inherited if not name.startswith("FHIR_BRIDGE_")}
-    environment |= write_settings(var, http, mllp)
+    environment |= write_settings(var, http, mllp, limits=limits)
     log = (var / "serve.log").open("ab")
-    command = [sys.executable, "-m", "fhir_bridge.cli", "serve"]
+    command = [sys.executable, "-m", "fhir_bridge.cli" if guarded else "bench.unguarded", "serve"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
-    stop = threading.Event()
-    gateway = Gateway(var, http, mllp, process)
-    sampler = threading.Thread(target=_sample, args=(gateway, stop), daemon=True)
     try:
-        assert process.stdout is not None
-        if not process.stdout.readline().startswith("fhir-bridge serves"):
-            sys.exit(f"the gateway did not start, see {var / 'serve.log'}")
-        _wait_ready(gateway)
-        sampler.start()
-        yield gateway
+        yield Gateway(var, http, mllp, process)
     finally:
-        stop.set()
         process.terminate()
         process.communicate()
         log.close()
-
-
-def _wait_ready(gateway: Gateway) -> None:
-    """Wait until it says that messages can be stored and are applied."""
-    end = time.perf_counter() + _READY_SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{gateway.http}/health/ready", timeout=2):
-                return
-        except OSError:
-            if time.perf_counter() > end:
-                sys.exit(f"the gateway is not ready after {_READY_SECONDS} s, see {gateway.var / 'serve.log'}")
-            time.sleep(0.2)
 
 
 def _sample(gateway: Gateway, stop: threading.Event) -> None:

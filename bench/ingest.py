@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from adapters.hl7v2.load import load
-from bench.figures import Figure, report
+from bench.figures import Figure, cost, report
 from bench.gateway import serve
 from bench.mix import lanes
 
@@ -37,8 +37,11 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--messages", type=int, default=20_000, help="of each run")
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--compare-audit", action="store_true", help="in turns with and without rights and audit")
     parser.add_argument("--folder", type=Path, default=Path(), help="where the data are made, and removed again")
     options = parser.parse_args(argv)
+    if options.compare_audit:
+        return _compare(options)
     rates, peaks, proportional, growth = [], [], [], []
     each: dict[str, list[float]] = {}
     for number in range(options.runs):
@@ -64,6 +67,27 @@ def run(argv: Sequence[str]) -> int:
     for name, runs in each.items():
         report(Figure("ingest", f"memory of {name}, RSS, peak", runs, "MB"))
     report(Figure("ingest", "memory growth, second half", growth, "%", target=10, lower_is_better=True))
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    """The same messages in turns: by a feed with limits, guarded; and with nothing looked at and nothing written."""
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    for number in range(options.runs):
+        for guarded in (True, False):
+            var = Path(tempfile.mkdtemp(prefix=".bench-ingest-", dir=options.folder))
+            try:
+                with serve(var, limits=guarded, guarded=guarded) as gateway:
+                    _send(gateway, _WARM_UP, options.connections, seed=90)
+                    began = _send(gateway, options.messages, options.connections, seed=1 + number)
+                    seconds[guarded].append(gateway.wait_applied() - began)
+                    _check(gateway, options.messages + _WARM_UP)
+            finally:
+                shutil.rmtree(var)
+    for guarded, words in ((True, "rate"), (False, "rate without rights and audit")):
+        rates = [options.messages / took for took in seconds[guarded]]
+        report(Figure("ingest", f"{words}, {options.connections} connections", rates, "messages/s"))
+    report(cost("ingest", "time", seconds[True], seconds[False]))
     return 0
 
 

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.figures import Figure, percentile, report
+from bench.figures import Figure, cost, percentile, report
 from bench.gateway import serve
 from bench.stock import stock
 
@@ -37,11 +37,16 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path(), help="where the data are made, and removed again")
+    parser.add_argument("--compare-audit", action="store_true", help="in turns with and without rights and audit")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="make the data there, keep them, use them again")
     options = parser.parse_args(argv)
     var = options.keep or Path(tempfile.mkdtemp(prefix=".bench-view-", dir=options.folder))
     try:
         stock(var, options.patients)
+        _read_through(var / "state.db")
+        if options.compare_audit:
+            _compare(var, options)
+            return 0
         with serve(var) as gateway:
             gateway.wait_applied()
             ids = _patients(var)
@@ -54,6 +59,32 @@ def run(argv: Sequence[str]) -> int:
         if options.keep is None:
             shutil.rmtree(var)
     return 0
+
+
+def _compare(var: Path, options: argparse.Namespace) -> None:
+    """The same requests in turns, with and without; each turn a gateway of its own, warmed up."""
+    ids, took = _patients(var), dict[tuple[bool, int], list[list[float]]]()
+    for seed in range(options.runs):
+        for guarded in (True, False) if seed % 2 else (False, True):
+            with serve(var, guarded=guarded) as gateway:
+                gateway.wait_applied()
+                _ask(gateway, ids, 500, 1, seed=90 + seed)
+                for connections in options.connections:
+                    run = _ask(gateway, ids, options.requests, connections, seed)
+                    took.setdefault((guarded, connections), []).append(run)
+    for connections in options.connections:
+        means = {guarded: [sum(run) / len(run) for run in took[guarded, connections]] for guarded in (True, False)}
+        at = f"{len(ids)} patients, {connections} connections"
+        report(Figure("view", f"mean, {at}", means[True], "ms"))
+        report(Figure("view", f"mean without rights and audit, {at}", means[False], "ms"))
+        report(cost("view", f"mean time, {at}", means[True], means[False]))
+
+
+def _read_through(file: Path) -> None:
+    """Bring a file into the page cache: the first turn is to find what the second finds."""
+    with file.open("rb") as state:
+        while state.read(1 << 20):
+            pass
 
 
 def _patients(var: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ from rich.progress import Progress
 from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 from fhir_bridge.cli.serving import load_settings
 from fhir_bridge.cli.translating import check_mapping
-from fhir_bridge.gateway.ports import PatientSearch
+from fhir_bridge.gateway.ports import PatientSearch, StoreUnavailable
 from fhir_bridge.record.clocks import iso
 from fhir_bridge.store.journal_socket import JournalUnreachable
 from fhir_bridge.wiring.activation import by_hand, digest_of, errors_of, history, refold_draft
+from fhir_bridge.wiring.deeds import activation_event, operator
 from fhir_bridge.wiring.processes import clock
 from fhir_bridge.wiring.sets import BASE, MAPPING, SITES, mapping_files
 from fhir_bridge.wiring.stores import stores_of
@@ -150,13 +152,15 @@ def _queries_of(settings: Settings) -> Any:
 
 
 def _append(settings: Settings, drafts: list[Draft]) -> list[int]:
-    journal = stores_of(settings).appender()
+    stores = stores_of(settings)
     try:
-        return [journal.append(draft).seq for draft in drafts]
+        with closing(stores.appender()) as journal, closing(stores.audit()) as trail:
+            trail.write([activation_event(draft, operator(), clock()) for draft in drafts])
+            return [journal.append(draft).seq for draft in drafts]
     except JournalUnreachable as error:
         raise CommandFailed("the gateway does not run on this folder: start it with `fhir-bridge serve`") from error
-    finally:
-        journal.close()
+    except StoreUnavailable as error:
+        raise CommandFailed(str(error)) from error
 
 
 def _ended(settings: Settings, seq: int) -> Mapping[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from fhir_bridge.cli import database
 from fhir_bridge.pipeline.ports import Draft, Kind, Outcome
 from fhir_bridge.pipeline.state import Ended
 from fhir_bridge.privacy import AuditEvent, Role
@@ -141,3 +143,14 @@ def test_nothing_is_kept_unless_the_digests_are_equal(installation, url, monkeyp
     reader = PostgresJournalReader(url)
     assert reader.head() == 0
     reader.close()
+
+
+def test_the_command_leaves_a_line_in_the_trail_that_moved(installation, url, monkeypatch):
+    folder = str(installation.journal.parent)
+    monkeypatch.setenv("FHIR_BRIDGE_VAR", folder)
+    monkeypatch.setenv("FHIR_BRIDGE_DATABASE_ENGINE", "postgresql")
+    monkeypatch.setenv("FHIR_BRIDGE_DATABASE_URL", url)
+    assert database.move(SimpleNamespace(var=folder, source="sqlite", to="postgresql")) == 0
+    with closing(PostgresAudit(url)) as audit:
+        assert [line.action for _, line in audit.events(limit=2)] == [Deed.MOVE, "patient.read"]
+        assert audit.verify().broken is None
