@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -144,7 +145,10 @@ def _live(stores: Stores) -> tuple[int, dict[str, str]]:
     """How far the live state is applied, and its digests there: looked at again while it moves."""
     for _ in range(_LOOKS):
         live = _applied_to(stores.queries())
-        before = stores.digests() if live else {}
+        try:
+            before = stores.digests() if live else {}
+        except sqlite3.DatabaseError:  # damaged: there is nothing to compare with
+            return 0, {}
         if live == _applied_to(stores.queries()):
             return live, before
     raise CommandFailed("the state moves all the time: try again in a quieter moment, or with the gateway stopped")

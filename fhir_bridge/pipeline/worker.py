@@ -18,6 +18,7 @@ from fhir_bridge.pipeline.state import Ended
 from fhir_bridge.record.identity import MergeCycle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from threading import Event
 
     from fhir_bridge.pipeline.apply import Fold
@@ -75,12 +76,18 @@ class Applier:
 
 
 class Worker:
-    """Applies the journal to the state, in order, until told to stop."""
+    """Applies the journal to the state, in order, until told to stop. Trouble that is `hopeless` ends it."""
 
     def __init__(
-        self, journal: JournalReader, state: State, fold: Fold, trouble: tuple[type[BaseException], ...]
+        self,
+        journal: JournalReader,
+        state: State,
+        fold: Fold,
+        trouble: tuple[type[BaseException], ...],
+        hopeless: Callable[[BaseException], bool] = lambda _: False,
     ) -> None:
         self.journal, self.state, self.fold, self.trouble = journal, state, fold, trouble
+        self.hopeless = hopeless
         self._applier = Applier(state, fold, trouble)
         self._cursor = state.cursor()
         self._sets_doubtful = False
@@ -98,6 +105,8 @@ class Worker:
                 applied = self.step()
                 failures = 0
             except self.trouble as error:
+                if self.hopeless(error):
+                    raise
                 pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
                 failures += 1
                 log.error("storage-trouble", error=type(error).__name__, retry_in=pause)  # noqa: TRY400 - a trace may hold values

@@ -16,10 +16,24 @@ class NewerSchema(Exception):
     """The database was written by a newer fhir-bridge: this one does not touch it."""
 
 
+class StateGone(Exception):
+    """The file was moved, removed or replaced under the running gateway."""
+
+
+class StateDamaged(Exception):
+    """The file is no database any more, or a damaged one."""
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether SQLite says that its file is damaged; locks, full disks and the like are errors of another class."""
+    return type(error) is sqlite3.DatabaseError
+
+
 class SqliteState(SqlState):
     """Implements pipeline.state.State."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = sqlite3.connect(path, isolation_level=None, cached_statements=256, check_same_thread=False)
         super().__init__(self._file, _put)
         self._counts: Counter[tuple[str, str, str]] = Counter()
@@ -29,6 +43,7 @@ class SqliteState(SqlState):
         self._db.execute("PRAGMA wal_autocheckpoint=4000")
         self._create()
         path.chmod(0o600)
+        self._inode = path.stat().st_ino
         self._remember()
 
     def _create(self) -> None:
@@ -52,7 +67,17 @@ class SqliteState(SqlState):
         self._counts[feed, kind, outcome] += n
 
     def begin(self) -> None:
+        self._see_in_place()
         self._db.execute("BEGIN IMMEDIATE")
+
+    def _see_in_place(self) -> None:
+        """Raise StateGone unless the file is still there: an unlinked one takes commits, and nobody reads them."""
+        try:
+            here = self._path.stat().st_ino == self._inode
+        except OSError:
+            here = False
+        if not here:
+            raise StateGone("state.db was moved, removed or replaced: what is there now is taken, or folded anew")
 
     def commit(self) -> None:
         self._db.executemany(

@@ -89,6 +89,13 @@ def wire(settings: Settings, ready: Callable[[str], None]) -> None:
     )
 
 
+def _ahead(state: object, journal: object) -> str:
+    return (
+        f"state.db is ahead of journal.db ({state} > {journal}): the journal is new, or an older copy. Put the right "
+        "one back, or remove state.db to fold this one"
+    )
+
+
 def _outcomes(settings: Settings) -> Outcomes | None:
     """How entries ended, where a feed waits for that."""
     from fhir_bridge.feeds.feed import AckMode
@@ -111,6 +118,8 @@ def _activations(settings: Settings, now: int) -> list[Draft]:
     except StoreUnavailable:
         active = {}
     queries.close()
+    if active and not stores.there():
+        raise StateAhead(_ahead("sets in force", "no journal"))
     drafts, problems = activation_drafts(settings, active, now, stores.reader() if active else None)
     for problem in problems:
         log.error("set-does-not-check", problem=problem)
@@ -129,20 +138,29 @@ def worker(settings: Settings, ready: Callable[[str], None]) -> None:
 
 
 def _work_alone(settings: Settings, ready: Callable[[str], None], stop: threading.Event) -> None:
+    from fhir_bridge.store.state import StateDamaged, is_damage
+
+    try:
+        _apply_alone(settings, ready, stop)
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        remedy = "stop the gateway, and run `fhir-bridge rebuild --replace`: the journal has all of it"
+        raise StateDamaged(f"state.db is damaged ({error.sqlite_errorname}): {remedy}") from error
+
+
+def _apply_alone(settings: Settings, ready: Callable[[str], None], stop: threading.Event) -> None:
     from fhir_bridge.pipeline.worker import Worker
-    from fhir_bridge.store.state import SqliteState
+    from fhir_bridge.store.state import SqliteState, is_damage
 
     state = SqliteState(settings.state_file)
     journal = stores_of(settings).reader()
     if (applied := state.cursor()) > (head := journal.head()):
         # Entries up to there would be acknowledged and never applied.
-        raise StateAhead(
-            f"state.db is ahead of journal.db ({applied} > {head}): the journal is new, or an older copy. Put the "
-            "right one back, or remove state.db to fold this one"
-        )
+        raise StateAhead(_ahead(applied, head))
     fold = _fold(settings, state, journal)
     ready("")
-    Worker(journal, state, fold, (sqlite3.Error, OSError)).run(stop)
+    Worker(journal, state, fold, (sqlite3.Error, OSError), is_damage).run(stop)
     state.close()
 
 

@@ -48,7 +48,7 @@ FAULTS = """## How the faults are made
 | clock jumps | the wall clock of all processes is a minute or a day wrong, and right again |
 | sockets, EHR, files gone | in `make test`: [test_socket_cut.py](../tests/faults/test_socket_cut.py), [test_ehr_faults.py](../tests/faults/test_ehr_faults.py), [test_ehr_rubbish.py](../tests/faults/test_ehr_rubbish.py), [test_gateway_faults.py](../tests/faults/test_gateway_faults.py) |
 
-A slow EHR, and one that answers rubbish, is in the tests of the EHR. A slow disk is not simulated.
+A slow EHR, and one that answers rubbish, is in the tests of the EHR.
 """
 
 AGAIN = """## Again

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import random
+import shutil
+import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import requests
 
 from adapters.hl7v2.ack import read_ack
 from adapters.hl7v2.errors import Hl7Error
 from adapters.hl7v2.sender import Sender
 from fhir_bridge.store.journal_sqlite import SqliteJournalReader
-from tests.faults.storm import Load, account, at_rest, managed
+from tests.faults import power
+from tests.faults.storm import PATIENCE, Load, account, at_rest, managed
 from tests.faults.trouble import troubles
 from tests.faults.wire_alone import Wire, message
-from tests.gateway_process import Endpoint, Gateway, until
+from tests.gateway_process import DEADLINE, Endpoint, Gateway, until
 
 INSIDE = Path(__file__).with_name("inside")
 
@@ -27,6 +31,7 @@ def troubled(tmp_path, ledger, seed: int, times: int, longest: float) -> None:
     faults = tmp_path / "faults"
     faults.mkdir()
     environment = {"PYTHONPATH": str(INSIDE), "FAULT_FOLDER": str(faults)}
+    environment |= {**power.environment(tmp_path / "nothing", tmp_path / "record"), "WRITES_SLOW": str(faults / "slow")}
     with closing(Endpoint(tmp_path / "ehr.log")) as ehr, Gateway(tmp_path, ehr, environment=environment) as gateway:
         load = Load(gateway, seed, pause=0.02, time_out=0.5)
         load.start()
@@ -96,18 +101,24 @@ def test_what_is_acknowledged_after_the_journals_log_was_removed_is_stored(tmp_p
 @pytest.mark.timeout(900)
 def test_a_journal_older_than_its_state_is_refused_and_a_lost_state_is_folded_again(tmp_path):
     """A journal that was put back from a copy would be appended to where the state does not look."""
+    older, away = tmp_path / "older", tmp_path / "away"
     with Gateway(tmp_path) as gateway:
-        assert answer(gateway.mllp, message("A1", 1)) == "AA"
+        assert answer(gateway.mllp, message("A1", 1), DEADLINE) == "AA"
+        until(gateway.settled)
+        gateway.stop()
+        shutil.copytree(gateway.var, older)
+        gateway.start()
+        assert answer(gateway.mllp, message("A2", 2), DEADLINE) == "AA"
         until(gateway.settled)
         before = gateway.get("/api/messages", control_id="A1")["items"]
         gateway.stop()
-        away = tmp_path / "away"
         away.mkdir()
         for file in gateway.var.glob("journal.db*"):
             file.rename(away / file.name)
-        with pytest.raises(AssertionError, match="ended before it was ready"):
-            gateway.start()
-        assert "state.db is ahead of journal.db" in (tmp_path / "serve.log").read_text("utf-8")
+        _refused(gateway, tmp_path, "sets in force > no journal")
+        for file in older.glob("journal.db*"):
+            shutil.copy(file, gateway.var)
+        _refused(gateway, tmp_path, "state.db is ahead of journal.db")
 
         for file in [*gateway.var.glob("journal.db*"), *gateway.var.glob("state.db*")]:
             file.unlink()
@@ -116,3 +127,54 @@ def test_a_journal_older_than_its_state_is_refused_and_a_lost_state_is_folded_ag
         gateway.start()
         until(gateway.settled)
         assert gateway.get("/api/messages", control_id="A1")["items"] == before
+
+
+def _refused(gateway: Gateway, folder: Path, why: str) -> None:
+    log = folder / "serve.log"
+    before = log.stat().st_size
+    with pytest.raises(AssertionError, match="ended before it was ready"):
+        gateway.start()
+    assert why in log.read_bytes()[before:].decode()
+
+
+@pytest.mark.timeout(900)
+def test_a_state_that_is_removed_under_the_running_gateway_is_told_and_folded_anew(tmp_path):
+    with Gateway(tmp_path) as gateway:
+        assert answer(gateway.mllp, message("S1", 1), DEADLINE) == "AA"
+        until(gateway.settled)
+        for file in gateway.var.glob("state.db*"):
+            file.unlink()
+        assert answer(gateway.mllp, message("S2", 2), DEADLINE) == "AA"
+        until(lambda: _outcomes(gateway, "S2") == ["applied"], seconds=PATIENCE)
+        until(lambda: _outcomes(gateway, "S1") == ["applied"], seconds=PATIENCE)
+        assert "state.db was moved, removed or replaced" in (tmp_path / "serve.log").read_text("utf-8")
+        until(gateway.settled)
+        assert gateway.run("rebuild").returncode == 0
+
+
+@pytest.mark.timeout(900)
+def test_a_state_that_is_damaged_is_told_and_a_rebuild_repairs_it(tmp_path):
+    with Gateway(tmp_path) as gateway:
+        assert answer(gateway.mllp, message("D1", 1), DEADLINE) == "AA"
+        until(gateway.settled)
+        gateway.stop()
+        with closing(sqlite3.connect(gateway.var / "state.db")) as file:
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        gateway.start()
+        with (gateway.var / "state.db").open("r+b") as file:
+            file.write(b"\xff" * (gateway.var / "state.db").stat().st_size)
+        assert answer(gateway.mllp, message("D2", 2), DEADLINE) == "AA"
+        until(lambda: "state.db is damaged" in (tmp_path / "serve.log").read_text("utf-8"), seconds=PATIENCE)
+        assert answer(gateway.mllp, message("D3", 3), DEADLINE) == "AA", "messages are taken all the same"
+        gateway.stop()
+        assert "rebuilt" in gateway.run("rebuild", "--replace").stderr
+        gateway.start()
+        until(gateway.settled)
+        assert [_outcomes(gateway, f"D{n}") for n in (1, 2, 3)] == [["applied"]] * 3
+
+
+def _outcomes(gateway: Gateway, control_id: str) -> list[str] | None:
+    try:
+        return [found["outcome"] for found in gateway.get("/api/messages", control_id=control_id)["items"]]
+    except requests.RequestException:
+        return None

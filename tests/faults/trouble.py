@@ -85,9 +85,20 @@ def wrong_clock(faults: Path) -> Trouble:
     return jump
 
 
+def slow_disk(faults: Path) -> Trouble:
+    """Every sync of every process takes 0.2 s longer: made beneath them by writes.c."""
+
+    def slow(_gateway: Gateway, seconds: float, _rng: random.Random) -> None:
+        (faults / "slow").write_text("200000", "ascii")
+        time.sleep(seconds)
+        (faults / "slow").unlink()
+
+    return slow
+
+
 def troubles(faults: Path) -> dict[str, Trouble]:
     """All of them by name."""
     named = {f"{name} frozen": frozen(name) for name in ("wire", "worker", "web", "deliver")}
     named |= {f"{file} locked": locked(file) for file in ("journal.db", "state.db")}
     named |= {f"disk full for {name}": full(name) for name in ("wire", "worker")}
-    return {**named, "clock jumps": wrong_clock(faults)}
+    return {**named, "clock jumps": wrong_clock(faults), "disk slow": slow_disk(faults)}

@@ -143,9 +143,24 @@ static void note_sync(int fd, int ended)
     note(S_ISDIR(found.st_mode) ? (ended ? 'D' : 'd') : (ended ? 'S' : 's'), path, NULL, 0, NULL, 0);
 }
 
+/* A slow disk: the file that WRITES_SLOW names holds microseconds that each sync takes longer. */
+static void be_slow(void)
+{
+    const char *name = getenv("WRITES_SLOW");
+    FILE *file = name ? fopen(name, "r") : NULL;
+    unsigned int slow = 0;
+    if (!file)
+        return;
+    if (fscanf(file, "%u", &slow) != 1)
+        slow = 0;
+    fclose(file);
+    usleep(slow);
+}
+
 int fsync(int fd)
 {
     REAL(fsync);
+    be_slow();
     note_sync(fd, 0);
     int failed = real(fd);
     if (!failed)
@@ -156,6 +171,7 @@ int fsync(int fd)
 int fdatasync(int fd)
 {
     REAL(fdatasync);
+    be_slow();
     note_sync(fd, 0);
     int failed = real(fd);
     if (!failed)
