@@ -13,7 +13,7 @@ from fhir_bridge.gateway import paging
 from fhir_bridge.gateway.ports import TaskSearch
 from fhir_bridge.privacy import Action, sees, shows
 from fhir_bridge.privacy import project as leave
-from fhir_bridge.record import merge, project
+from fhir_bridge.record import merge, project, replaced
 from fhir_bridge.record.labels import encounter_of, labels_in, labels_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,14 @@ May: TypeAlias = "Callable[[Action], bool]"
 """Whether the caller has a right."""
 
 SECTION = 20
+SECTIONS = {
+    "documents": "DocumentReference",
+    "procedures": "Procedure",
+    "results": "Observation",
+    "referrals": "ServiceRequest",
+    "accounts": "Account",
+}
+"""Sections that are parts of the record as they stand, newest first."""
 TIMELINE = 20
 MERGED = 20
 
@@ -49,7 +57,7 @@ def compose(ports: Ports, shown: Shown, may: May) -> dict[str, Any]:
     records = queries.patients(members)
     docs = [records[member]["doc"] for member in members if member in records and records[member]["doc"]]
     encounters = _visible(ports, shown, [row["doc"] for row in queries.parts(members, "Encounter", SECTION + 1)])
-    encounters = page.cut("encounters", encounters)
+    encounters = [_whole(ports, doc) for doc in page.cut("encounters", encounters)]
     patient = project.patient(docs, ports.settings.precedence) if docs else shown.resource
     deliveries = page.cut("deliveries", _deliveries(ports, shown, may))
     events, cursor = timeline(ports, shown, may, members, None, TIMELINE)
@@ -62,6 +70,7 @@ def compose(ports: Ports, shown: Shown, may: May) -> dict[str, Any]:
         "alerts": alerts.of(patient, visits, test=test, language=ports.settings.language, blocked=_blocked(docs)),
         "encounters": visits,
         "appointments": _appointments(ports, shown, page, members),
+        **{name: _parts(ports, shown, page, members, name) for name in SECTIONS},
         "coverage": _members(ports, shown, owners, "Coverage"),
         "coverage_known": merge.set_state(owners, "Coverage", ports.settings.precedence),
         "conditions": _members(ports, shown, owners, "Condition"),
@@ -184,6 +193,25 @@ def _identifiers_of(ports: Ports, record: Row | None) -> list[dict[str, Any]]:
 
 def _newest_first(encounters: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(encounters, key=lambda encounter: str(encounter.get("period", {}).get("start", "")), reverse=True)
+
+
+def _whole(ports: Ports, doc: dict[str, Any]) -> dict[str, Any]:
+    """A visit or account with the numbers that it replaces."""
+
+    def load(part_id: str) -> dict[str, Any] | None:
+        found = ports.queries.part(part_id)
+        return found["doc"] if found else None
+
+    return replaced.whole(doc, load)
+
+
+def _parts(ports: Ports, shown: Shown, page: _Page, members: list[str], name: str) -> list[dict[str, Any]]:
+    kind = SECTIONS[name]
+    if not shows(shown.decision, kind):
+        return []
+    docs = [row["doc"] for row in ports.queries.parts(members, kind, SECTION + 1)]
+    cut = page.cut(name, _visible(ports, shown, docs))
+    return [_resource(ports, shown, _whole(ports, doc)) for doc in cut]
 
 
 def _appointments(ports: Ports, shown: Shown, page: _Page, members: list[str]) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ from typing import Any
 
 READ = (
     *("Patient", "Encounter", "Appointment", "Communication", "Consent", "Task"),
-    *("Practitioner", "Organization", "Location"),
+    *("Account", "DocumentReference", "Procedure", "Observation", "DiagnosticReport", "ServiceRequest", "ChargeItem"),
+    *("Practitioner", "PractitionerRole", "Organization", "Location"),
 )
 """Types that are read by id."""
 WRITTEN = ("Patient", "Appointment", "Communication", "Consent")

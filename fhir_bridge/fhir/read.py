@@ -13,7 +13,7 @@ from fhir_bridge.gateway.reading import missing, root_of, show_one
 from fhir_bridge.gateway.rights import ports, queues
 from fhir_bridge.privacy import Action, shows
 from fhir_bridge.privacy import project as leave
-from fhir_bridge.record import project
+from fhir_bridge.record import merge, project, replaced
 from fhir_bridge.record.labels import encounter_of
 from fhir_bridge.record.task_resource import task_resource
 
@@ -58,8 +58,10 @@ def read(resource_type: str, resource_id: str) -> Response:
     row = ports().queries.part(resource_id)
     if row is None or row["type"] != resource_type:
         raise missing(Action.FHIR_READ, WHAT, resource_id)
-    resource = project.resource(row["doc"], ports().settings.precedence)
+    resource = project.resource(_whole(row["doc"]), ports().settings.precedence)
     if row["patient"] is None:
+        if resource_type not in merge.DIRECTORY:  # nobody can say whose it is
+            raise missing(Action.FHIR_READ, WHAT, resource_id)
         return answer(resource, content_type=FHIR)
     parts = (resource_id, encounter_of(resource))
     shown = show_one(Action.FHIR_READ, root_of(Action.FHIR_READ, row["patient"], WHAT), WHAT, parts)
@@ -69,6 +71,16 @@ def read(resource_type: str, resource_id: str) -> Response:
         resource = _merged(resource, shown.id)
     headers = {"ETag": "W/" + etag(row["doc"].get("version", 0))}
     return answer(leave(shown.decision, resource), headers=headers, content_type=FHIR)
+
+
+def _whole(doc: dict[str, Any]) -> dict[str, Any]:
+    """A visit or account with the numbers that it replaces."""
+
+    def load(part_id: str) -> dict[str, Any] | None:
+        found = ports().queries.part(part_id)
+        return found["doc"] if found else None
+
+    return replaced.whole(doc, load)
 
 
 def _merged(resource: dict[str, Any], root: str) -> dict[str, Any]:

@@ -118,6 +118,11 @@ HIDDEN: dict[Role, frozenset[str]] = {
             "Condition",
             "AllergyIntolerance",
             "Communication",
+            "DiagnosticReport",
+            "DocumentReference",
+            "Observation",
+            "Procedure",
+            "ServiceRequest",
             "diagnosis",
             "reasonCode",
             "reasonReference",
@@ -129,6 +134,7 @@ HIDDEN: dict[Role, frozenset[str]] = {
             "input",
             "Task.output",
             "Encounter.extension",
+            "ChargeItem.reason",
         }
     ),
 }

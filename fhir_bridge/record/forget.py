@@ -23,20 +23,23 @@ def forget(doc: Doc, kept: Container[str]) -> None:
     for group in ("facts", "owner", "into"):
         if group in doc:
             doc[group] = _left(doc[group], kept)
-    if "sets" in doc:
-        doc["sets"] = {name: left for name, by in doc["sets"].items() if (left := _left(by, kept))}
+    for group in ("sets", "deltas"):
+        if group in doc:
+            doc[group] = {name: left for name, by in doc[group].items() if (left := _left(by, kept))}
     for name in _DERIVED:
         doc.pop(name, None)
 
 
 def is_bare(doc: Doc) -> bool:
     """Whether nothing is said of a part any more."""
-    return not any(doc.get(group) for group in (*_BY_NAME, "sets", "facts"))
+    return not any(doc.get(group) for group in (*_BY_NAME, "sets", "deltas", "facts"))
 
 
 def told_by(doc: Doc, kept: Container[str]) -> set[int]:
     """The entries whose statements, not of a kept source, stand in a part."""
-    return set(_seqs({group: doc.get(group, {}) for group in (*_BY_NAME, "sets", "owner", "into", "facts")}, kept))
+    return set(
+        _seqs({group: doc.get(group, {}) for group in (*_BY_NAME, "sets", "deltas", "owner", "into", "facts")}, kept)
+    )
 
 
 def _left(by_source: dict[str, Any], kept: Container[str]) -> dict[str, Any]:

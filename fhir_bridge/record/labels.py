@@ -44,5 +44,7 @@ def labels_in(doc: Mapping[str, Any]) -> frozenset[str]:
 
 def encounter_of(resource: Mapping[str, Any]) -> str:
     """The id of the visit that a resource belongs to, '' for none."""
-    reference = (resource.get("encounter") or {}).get("reference", "")
+    context = resource.get("context") or {}  # a document's has visits, a charge's is one
+    first: Any = next(iter(context.get("encounter", ())), context)
+    reference = (resource.get("encounter") or first).get("reference", "")
     return str(reference).removeprefix("Encounter/")

@@ -52,7 +52,7 @@ def test_what_is_not_there_is_404_with_an_operation_outcome(world, reference):
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/fhir/Observation/1", 404), ("DELETE", f"/fhir/Patient/{GRACE}", 405), ("GET", "/fhir/Patient", 405)],
+    [("GET", "/fhir/Slot/1", 404), ("DELETE", f"/fhir/Patient/{GRACE}", 405), ("GET", "/fhir/Patient", 405)],
 )
 def test_what_the_facade_does_not_do_is_an_operation_outcome_too(world, method, path, status):
     response = world.client().open(path, method=method)
