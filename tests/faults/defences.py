@@ -171,6 +171,15 @@ DEFENCES = (
         ),
     ),
     Defence(
+        "a worker's connection is made anew between batches too",
+        "fhir_bridge/store/postgres/state.py",
+        "        self._reconnect()  # asked outside",
+        "        # asked outside",
+        (
+            "tests/faults/test_postgres_faults.py::test_what_a_worker_reads_between_batches_is_read_anew_after_its_connection_broke",
+        ),
+    ),
+    Defence(
         "the policy is asked before a patient is shown",
         "fhir_bridge/gateway/reading.py",
         "    if not found.decision.allowed:\n        raise not_found(what)\n",

@@ -18,6 +18,7 @@ from fhir_bridge.pipeline.ports import Draft, JournalFull, Kind
 from fhir_bridge.store.postgres import schema
 from fhir_bridge.store.postgres.journal import PostgresJournal
 from fhir_bridge.store.postgres.journal_reader import PostgresJournalReader
+from fhir_bridge.store.postgres.state_shared import SharedPostgresState
 from tests.faults.database import Database
 from tests.faults.storm import Load, account, at_rest, managed
 from tests.gateway_process import Endpoint, Gateway
@@ -83,6 +84,19 @@ def test_a_commit_of_which_nothing_is_heard_is_told_as_trouble_and_its_repeat_is
     assert [entry.key for entry in originals] == [f"K{n}" for n in range(10)]
     reader.close()
     journal.close()
+
+
+def test_what_a_worker_reads_between_batches_is_read_anew_after_its_connection_broke(postgres):
+    """Else the first failure before the sets in force were known would be the last thing that a worker does."""
+    url = postgres.new_schema()
+    schema.bring_up(url)
+    state = SharedPostgresState(url)
+    state.begin()
+    state.rollback()
+    assert state.active_sets() == {}
+    state.connection.close()
+    assert state.cursors() == {}
+    state.close()
 
 
 @pytest.mark.parametrize("by", ["the server", "the URL"])

@@ -103,6 +103,10 @@ class PostgresState(SqlState):
         self._now = {p: now for p, (_, now) in found.items()} | self._now
         return found
 
+    def active_sets(self) -> dict[str, tuple[str, int]]:
+        self._reconnect()  # asked outside of batches too, also after one whose connection broke
+        return super().active_sets()
+
     def forget_partitions(self) -> None:
         """Another worker may have moved them: %now is read again."""
         self._now.clear()
