@@ -123,7 +123,7 @@ class PostgresServer:
         """The URL of a schema with nothing in it."""
         self._names += 1
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f"CREATE SCHEMA t{self._names}")  # type: ignore[arg-type]
+            connection.execute(f"CREATE SCHEMA t{self._names}")
         return self.url(f"t{self._names}")
 
     def _run(self, *argv: object) -> None:

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import pytest
 
+from adapters.hl7v2 import er7
 from adapters.hl7v2.errors import Location
 from adapters.hl7v2.mllp import frame
 from fhir_bridge.feeds.feed import AckMode, StorageTrouble
@@ -151,6 +152,25 @@ def test_no_character_set_drops_a_connection(rig, peer, declared, codec):
     assert rig.entries()[0].body == raw
 
 
+@pytest.mark.parametrize(
+    ("declared", "codec"),
+    [
+        ("UNICODE UTF-8", "utf-8"),
+        ("UTF-8", "utf-8"),
+        ("UNICODE", "utf-8"),
+        ("8859/1", "latin-1"),
+        ("ISO IR100", "latin-1"),
+        ("8859/2", "iso8859-2"),
+        ("8859/15", "iso8859-15"),
+    ],
+)
+def test_an_alias_of_a_character_set_is_read_as_what_it_means(rig, peer, declared, codec):
+    raw = message("CA1", msh=f"||||||{declared}").replace(b"JUNE", "ÉLAN".encode(codec))
+    assert peer.ask(raw).code == "AA"
+    parsed = er7.parse(rig.entries()[0].body)
+    assert "ÉLAN" in parsed.text
+
+
 # Size
 
 
@@ -165,6 +185,13 @@ def test_a_message_beyond_the_limit_gets_a_nak_and_its_header_is_kept(rig, peer)
 
 
 # Idle and half-open peers, slow senders
+
+
+def test_connections_are_kept_alive_so_that_half_open_peers_are_found(rig, peer):
+    assert peer.ask(message("KA1")).code == "AA"
+    [connection] = rig.listener._door.open
+    taken = connection._transport.get_extra_info("socket")
+    assert taken.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 @feed(idle_timeout=0.2)
