@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=version("fhir-bridge"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_serving, _translating, _mapping, _journal, _upkeep):
+    for add in (_serving, _translating, _mapping, _importing, _journal, _upkeep):
         add(commands)
     return parser
 
@@ -130,6 +130,7 @@ def _translating(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     coverage.add_argument("--rows", action="store_true", help="print every row, not only those unaccounted for")
     coverage.add_argument("--map", metavar="NAME", help="only the maps whose name has this in it, with all their rows")
     coverage.add_argument("--json", action="store_true", help="one JSON document")
+    coverage.add_argument("--page", metavar="FILE", help="write the summary as a page of docs")
 
 
 def _mapping(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -172,6 +173,13 @@ def _journal(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     state.add_argument("action", choices=("digest",))
     state.add_argument("--var", metavar="DIR")
     state.add_argument("--tables", action="store_true", help="one digest a table")
+
+
+def _importing(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    importing = _command(commands, "import", "importing:run", "Import places or staff into the directory, from CSV.")
+    importing.add_argument("kind", choices=("locations", "staff"))
+    importing.add_argument("file", metavar="FILE", help="CSV with a head line; docs/feeds.md names the columns")
+    importing.add_argument("--var", metavar="DIR", help="the folder with all data (default: ./var)")
 
 
 def _upkeep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -17,6 +17,7 @@ from fhir_bridge.source import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fhir_bridge.coverage.codes import CodeLine
     from fhir_bridge.coverage.facts import Fact
     from fhir_bridge.coverage.guide import Guide, GuideRow
     from fhir_bridge.coverage.reasons import Entry, Reasons
@@ -55,6 +56,7 @@ class Ledger:
     segments: tuple[Line, ...]
     datatypes: tuple[Line, ...]
     problems: tuple[Problem, ...]
+    codes: tuple[CodeLine, ...] = ()
 
 
 def account(
@@ -282,7 +284,7 @@ def _says(fact: Fact, wanted: str | None, source: Source) -> bool:
     if fact.is_constant:
         assert fact.value is not None
         return same(fact.value, wanted)
-    if fact.table is None:
+    if fact.table is None or not source.numbers:
         return False
     return any(same(code.code.text, wanted) or same(code.system, wanted) for _, code in fact.table.table) or same(
         fact.table.target_system, wanted

@@ -50,9 +50,10 @@ class Reasons:
     entries: tuple[Entry, ...]
     spelling: dict[str, str]
     tables: dict[str, tuple[str, ...]]
-    codes: tuple[Entry, ...] = ()
+    codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Code system → code (or ``*`` for all that are missing) → why we have it not."""
     places: dict[str, Position] = field(default_factory=dict)
-    """Where each spelling stands."""
+    """Where each spelling, table and code system stands."""
 
 
 def read_reasons(text: str, file: str) -> Reasons:
@@ -62,13 +63,18 @@ def read_reasons(text: str, file: str) -> Reasons:
     reader = _Reader(problems)
     table = reader.table(root, ("coverage", "spelling", "rows", "tables", "codes"))
     entries = tuple(reader.entry(node) for node in reader.items(table.get("rows")))
-    codes = tuple(reader.entry(node) for node in reader.items(table.get("codes")))
+    codes = {
+        name: {code: reader.text(why) for code, why in reader.table(node, None).items()}
+        for name, node in reader.table(table.get("codes"), None).items()
+    }
     spelling = {key: reader.text(node) for key, node in reader.table(table.get("spelling"), None).items()}
     tables = {key: reader.texts(node) for key, node in reader.table(table.get("tables"), None).items()}
     if problems:
         raise CheckFailed(problems)
-    spelt = table.get("spelling")
-    return Reasons(entries, spelling, tables, codes, spelt.keys if isinstance(spelt, Table) else {})
+    places: dict[str, Position] = {}
+    for node in (table.get("spelling"), table.get("tables"), table.get("codes")):
+        places.update(node.keys if isinstance(node, Table) else {})
+    return Reasons(entries, spelling, tables, codes, places)
 
 
 class _Reader:
