@@ -1,8 +1,7 @@
 """Damaged streams through framing, the door and its answers: no crash, no hang, no growth, nothing dropped in silence.
 
 The short form runs with every `make test`. The long one, `make soak`, is the same search for as many examples as a
-fuzzer would try in a few minutes; it is hypothesis and not atheris, whose wheels do not exist for every machine that
-`make test` is meant for, and which would be one more hashed dependency for the same harness.
+fuzzer would try in a few minutes; test_wire_atheris.py is a guided one, where there is one for this Python.
 """
 
 from __future__ import annotations
@@ -164,7 +163,7 @@ def test_damaged_messages(raw):
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(7200)
 @LONG
 @given(damaged(), pieces)
 def test_damaged_streams_for_long(stream, sizes):
@@ -172,7 +171,7 @@ def test_damaged_streams_for_long(stream, sizes):
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(7200)
 @LONG
 @given(st.one_of(damaged(), st.binary(max_size=500)))
 def test_damaged_messages_for_long(raw):
