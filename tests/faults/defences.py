@@ -143,6 +143,13 @@ DEFENCES = (
         ("tests/faults/test_postgres_faults.py::test_an_append_is_synced_although_a_setting_says_that_it_need_not_be",),
     ),
     Defence(
+        "a database that does not sync is refused",
+        "fhir_bridge/store/postgres/schema.py",
+        "        _refuse_forgetful(connection)\n",
+        "",
+        ("tests/faults/test_postgres_faults.py::test_a_database_that_does_not_sync_is_refused_at_the_start",),
+    ),
+    Defence(
         "on PostgreSQL partitions and keys are locked before numbers are taken",
         "fhir_bridge/store/postgres/journal_group.py",
         "        connection.execute(_LOCK, _locks(drafts, prints))\n",

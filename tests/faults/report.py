@@ -24,14 +24,18 @@ Made by `python -m tests.faults.report` from the last soak; do not edit. Counted
 in the sandbox EHR's own log, never in what the gateway says of itself.
 
 ## What "stored" means
-A positive acknowledgement (AA, CA, 2xx) leaves after the message's bytes were committed to `journal.db` with an fsync that
+A positive acknowledgement (AA, CA, 2xx) leaves after the message's bytes were committed to the journal with an fsync that
 covers them. They survive the end of any process, and of the machine's power, **on that one disk**:
 
 - A disk that says "synced" and lies, or that dies, takes the journal with it. Put it on storage that is replicated and
   honest about fsync, or use PostgreSQL with synchronous replication, if that is not enough.
+- On PostgreSQL "committed" is the database's: each append asks for `synchronous_commit = on`, whatever the server's default
+  is. A server whose own `fsync` or `full_page_writes` is off is refused at the start.
 - `state.db` is synced less often, on purpose: what a power cut takes from it is folded again from the journal.
 - A journal that was put back from a copy is refused while the state is ahead of it. One that has grown past the state
   again cannot be told from the right one: put `state.db` aside too, and it is folded anew.
+- A `state.db` that is removed under a running gateway is folded anew; a damaged one stops the worker, which says so, while
+  messages are still taken: `fhir-bridge rebuild --replace` repairs it.
 - A message that was *not* acknowledged may be stored all the same. Its sender sends it again, and it is found to be the same.
 - A write-back of which the EHR's answer is not known is *unsure*, and a person settles it. It is not sent again blindly.
 """
@@ -44,6 +48,9 @@ FAULTS = """## How the faults are made
 | power cut | a library beneath the processes records every write and sync ([writes.c](../tests/faults/writes.c)); what no sync covered is dropped, or a random part of it kept ([power.py](../tests/faults/power.py)). The same cuts find losses with `synchronous` OFF or NORMAL. Needs a C compiler: `apt-get install gcc libc6-dev` |
 | disk full | no file of the process may grow (RLIMIT_FSIZE), its logs included |
 | locked | another program holds the write lock of the database |
+| disk slow | every sync takes 0.2 s longer, by the library beneath the processes |
+| database killed, gone, restarted, locked, ends sessions | SIGKILL of all of PostgreSQL, a stop for seconds, a restart, a lock on its tables, `pg_terminate_backend` ([database.py](../tests/faults/database.py)) |
+| database slow, cut off, cut in a commit | a relay of PostgreSQL's socket holds bytes back, hangs up, or hangs up where a COMMIT passes: before it, or before its answer |
 | frozen | SIGSTOP, and SIGCONT later; senders give up after 0.5 s and send again |
 | clock jumps | the wall clock of all processes is a minute or a day wrong, and right again |
 | sockets, EHR, files gone | in `make test`: [test_socket_cut.py](../tests/faults/test_socket_cut.py), [test_ehr_faults.py](../tests/faults/test_ehr_faults.py), [test_ehr_rubbish.py](../tests/faults/test_ehr_rubbish.py), [test_gateway_faults.py](../tests/faults/test_gateway_faults.py) |

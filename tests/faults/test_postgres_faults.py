@@ -19,6 +19,7 @@ from fhir_bridge.store.postgres import schema
 from fhir_bridge.store.postgres.journal import PostgresJournal
 from fhir_bridge.store.postgres.journal_reader import PostgresJournalReader
 from fhir_bridge.store.postgres.state_shared import SharedPostgresState
+from tests import postgres_server
 from tests.faults.database import Database
 from tests.faults.storm import Load, account, at_rest, managed
 from tests.gateway_process import Endpoint, Gateway
@@ -97,6 +98,17 @@ def test_what_a_worker_reads_between_batches_is_read_anew_after_its_connection_b
     state.connection.close()
     assert state.cursors() == {}
     state.close()
+
+
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
+def test_a_database_that_does_not_sync_is_refused_at_the_start(monkeypatch, setting):
+    monkeypatch.setitem(postgres_server._SETTINGS, setting, "off")
+    server = postgres_server.PostgresServer()
+    try:
+        with pytest.raises(schema.NotDurable, match=f"{setting} is off"):
+            schema.make_or_check(server.url())
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("by", ["the server", "the URL"])

@@ -44,6 +44,10 @@ FILES = ("schema_journal.sql", STATE, "schema_access.sql")
 _LOCK = 4_601_733_201  # pg_advisory_lock: two gateways never make or migrate one database at a time
 
 
+class NotDurable(Exception):
+    """The database does not keep what it commits."""
+
+
 class OlderSchema(Exception):
     """The database is as an earlier fhir-bridge left it."""
 
@@ -62,8 +66,9 @@ def bring_up(url: str) -> tuple[str | None, str]:
 
 
 def make_or_check(url: str) -> None:
-    """Make the tables of a fresh database; refuse one that is not ours. Raises NewerSchema, OlderSchema."""
+    """Make the tables of a fresh database; refuse one that is not ours. Raises NewerSchema, OlderSchema, NotDurable."""
     with connect(url, application="fhir-bridge start") as connection:
+        _refuse_forgetful(connection)
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         found = revision(connection)
         if found is None:
@@ -73,6 +78,13 @@ def make_or_check(url: str) -> None:
             raise OlderSchema(
                 f"the database has schema {found}, this fhir-bridge needs {HEAD}: run fhir-bridge migrate"
             )
+
+
+def _refuse_forgetful(connection: psycopg.Connection[Any]) -> None:
+    for setting in (b"fsync", b"full_page_writes"):
+        row = connection.execute(b"SHOW " + setting).fetchone()
+        if row is not None and row[0] == "off":
+            raise NotDurable(f"the database's {setting.decode()} is off: what it commits may be gone. Turn it on")
 
 
 def revision(connection: psycopg.Connection[Any]) -> str | None:
