@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -237,8 +238,7 @@ class AuditTrail:
             numbers = self.store.append([first.event for first in group.firsts])
         except Exception as failure:  # noqa: BLE001 - whatever broke, those who wait are told and the thread lives on
             error = str(failure) if isinstance(failure, StoreUnavailable) else type(failure).__name__
-            _log.error("audit.not-written", error=error, events=len(group.firsts))
-            numbers = []
+            numbers = []  # those who wait log it
         with self._ready:
             for first, number in zip(group.firsts, numbers, strict=False):
                 first.number = number
@@ -266,7 +266,8 @@ class AuditTrail:
                 self.store.count(repeats)
         except Exception as failure:  # noqa: BLE001 - as above; the numbers are kept and tried again
             error = str(failure) if isinstance(failure, StoreUnavailable) else type(failure).__name__
-            _log.error("audit.not-counted", error=error, events=len(ready))
+            with suppress(OSError, ValueError):  # a log that is closed ends no thread
+                _log.error("audit.not-counted", error=error, events=len(ready))
             with self._ready:
                 for first in ready:
                     first.times += repeats[first.number][0]

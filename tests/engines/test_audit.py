@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -126,12 +127,15 @@ def test_nobody_is_told_before_it_is_written(audit, access, monkeypatch):
     wait = audit.begin([_event()])
     waiting = threading.Thread(target=lambda: (wait(), told.extend(access.run(f"SELECT n FROM {access.event}"))))
     repeat = audit.begin([_event(1)])  # a repeat of what is not yet written waits for it
-    waiting.start()
+    repeating = threading.Thread(target=lambda: (repeat(), told.extend(access.run(f"SELECT n FROM {access.event}"))))
+    for thread in (waiting, repeating):
+        thread.start()
+    repeating.join(0.2)
     assert not told
     free.set()
-    waiting.join(60)
-    repeat()
-    assert told == [(1,)]
+    for thread in (waiting, repeating):
+        thread.join(60)
+    assert told == [(1,), (1,)]
     assert audit.read("grace") == [_event(0, count=2)]
 
 
@@ -314,3 +318,18 @@ def test_the_last_settings_of_each_node_are_found(audit):
         audit.write([deed(Deed.CONFIGURE, at=at, by=node, note=str(at))])
     assert [audit.last(node, Deed.CONFIGURE).note for node in "ab"] == ["3", "4"]
     assert audit.last("c", Deed.CONFIGURE) is None
+
+
+def test_a_log_that_is_closed_stops_nothing(audit, monkeypatch):
+    def closed(*_, **__):
+        raise ValueError("I/O operation on closed file")
+
+    audit.write([_event(0)])
+    audit.write([_event(1)])
+    with monkeypatch.context() as broken:
+        broken.setattr("fhir_bridge.store.audit._log", SimpleNamespace(error=closed))
+        broken.setattr(audit.store, "count", lambda _: 1 / 0)
+        with pytest.raises(StoreUnavailable):
+            audit.flush()
+    audit.write([_event(2, "thomas")])
+    assert audit.read("grace") == [_event(0, count=2)]

@@ -133,10 +133,10 @@ def test_each_kind_leaves_its_line(busy, tmp_path, monkeypatch, name, happens, e
     from fhir_bridge.gateway.feed_state import FeedState, WireState
 
     monkeypatch.setattr(type(busy.ports.feeds), "state", lambda _: WireState((FeedState("lgh"),)))
-    monkeypatch.setattr(
-        "fhir_bridge.wiring.stores.SqliteStores.appender",
-        lambda _: SimpleNamespace(append=lambda _: SimpleNamespace(seq=1), close=lambda: None),
-    )
+    stores = "fhir_bridge.wiring.stores.SqliteStores"
+    journal = SimpleNamespace(append=lambda _: SimpleNamespace(seq=1), close=lambda: None)
+    monkeypatch.setattr(f"{stores}.appender", lambda _: journal)
+    monkeypatch.setattr(f"{stores}.reader", lambda _: busy.ports.reader)
     happens(busy, tmp_path)
     lines = _lines(busy)
     assert [line for line in lines if line in expected] == expected, lines

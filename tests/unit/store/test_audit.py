@@ -31,6 +31,11 @@ def test_only_its_owner_can_read_the_file(audit, tmp_path):
     assert stat.S_IMODE((tmp_path / "audit.db").stat().st_mode) == 0o600
 
 
+def test_a_commit_is_a_sync(audit):
+    """An answer leaves after it: a power cut takes no line of whom somebody saw."""
+    assert audit.store._database.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
 def test_a_locked_file_reaches_the_caller_and_the_next_one_is_served(audit, tmp_path):
     audit.write([_event(0, "thomas")])
     blocker = sqlite3.connect(tmp_path / "audit.db", isolation_level=None)
