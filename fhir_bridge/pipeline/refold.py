@@ -140,7 +140,8 @@ def _settle(frame: Frame, ids: Iterable[str]) -> None:
             continue
         if doc["type"] == "Patient":
             row = state.patient(part_id)
-            state.put_patient(PatientRow(part_id, row.root if row else part_id))
+            known = row or PatientRow(part_id, part_id)
+            state.put_patient(PatientRow(part_id, known.root, partition=known.partition))
         elif forget.is_bare(doc):
             state.put_part(doc, None, None)
         else:
