@@ -54,7 +54,7 @@ def _map(sides: Sides, node: MapNode) -> plan.MapPlan:
             sides.wrong(use.type.at, f"the type {use.type}", "a resource type")
     names = {use.name.text: use.type.text for use in node.uses}
     branch = build(sides, Place(node.source, node.target, names), node.rows, nested=not is_resource)
-    check_clashes([branch], sides.report)
+    check_clashes([branch], sides.report, sides.apart)
     ignored = tuple(address for row in node.rows if row.ignore for address in row.source)
     name = python_name(node.name)
     return plan.MapPlan(node.name, name, node.at.file, node.source, is_segment, is_resource, branch, ignored, node.uses)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fhir_bridge.mapping import plan
 from fhir_bridge.mapping.check_rows import writes_of
@@ -18,13 +18,19 @@ from fhir_bridge.mapping.nodes import Address, All, AnyOf, Condition, In, Measur
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from fhir_bridge.mapping.nodes import Row
 
-def check_clashes(branches: Iterable[plan.Branch], report: Callable[[Problem], None]) -> None:
+
+Apart: TypeAlias = "dict[tuple[int, int], tuple[bool, Row, Row]]"
+"""Whether two rows exclude each other, by their identity: maps meet in many messages, and are proved apart once."""
+
+
+def check_clashes(branches: Iterable[plan.Branch], report: Callable[[Problem], None], known: Apart) -> None:
     """Report each pair of rows in branches of one object which could write the same single element."""
-    _clashes([member for branch in branches for member in branch.members], report)
+    _clashes([member for branch in branches for member in branch.members], report, known)
 
 
-def _clashes(members: list[plan.Member], report: Callable[[Problem], None]) -> None:
+def _clashes(members: list[plan.Member], report: Callable[[Problem], None], known: Apart) -> None:
     """A choice is one element; a whole element clashes with rows to its parts, parts only with the same parts."""
     whole: dict[str, list[plan.Write]] = {}
     parts: dict[str, dict[str, list[plan.Branch]]] = {}
@@ -35,26 +41,29 @@ def _clashes(members: list[plan.Member], report: Callable[[Problem], None]) -> N
         elif isinstance(member, plan.Child):
             parts.setdefault(name, {}).setdefault(member.element.name, []).append(member.branch)
         elif isinstance(member, plan.Slot):
-            _clashes(list(member.branch.members), report)
+            _clashes(list(member.branch.members), report, known)
     for name, writes in whole.items():
         for one, other in combinations(writes, 2):
-            _check_pair(name, one, other, report)
+            _check_pair(name, one, other, report, known)
     for name, variants in parts.items():
         inside = [_writes(branches) for branches in variants.values()]
         for some, others in combinations([whole.get(name, []), *inside], 2):
             for one in some:
                 for other in others:
-                    _check_pair(name, one, other, report)
+                    _check_pair(name, one, other, report, known)
         for branches in variants.values():
-            _clashes([member for branch in branches for member in branch.members], report)
+            _clashes([member for branch in branches for member in branch.members], report, known)
 
 
 def _writes(branches: list[plan.Branch]) -> list[plan.Write]:
     return [write for branch in branches for member in branch.members for write in writes_of(member)]
 
 
-def _check_pair(name: str, one: plan.Write, other: plan.Write, report: Callable[[Problem], None]) -> None:
-    if not exclusive(_when(one), _when(other)):
+def _check_pair(name: str, one: plan.Write, other: plan.Write, report: Callable[[Problem], None], known: Apart) -> None:
+    pair = (id(one.row), id(other.row))
+    if pair not in known:
+        known[pair] = (exclusive(_when(one), _when(other)), one.row, other.row)
+    if not known[pair][0]:
         _report(name, one, other, report)
 
 

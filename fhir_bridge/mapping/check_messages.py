@@ -126,7 +126,7 @@ class MessageChecker:
                 )
 
     def _needs(self, made: _Made) -> tuple[tuple[str, ...], ...]:
-        check_clashes(made.branches, self._sides.report)
+        check_clashes(made.branches, self._sides.report, self._sides.apart)
         members = [member for branch in made.branches for member in branch.members]
         return needs(self._sides, made.type, members, made.row.at)
 

@@ -41,6 +41,8 @@ class Sides:
     built: dict[str, plan.MapPlan] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
     """The code tables whose literals were looked at."""
+    apart: dict[tuple[int, int], tuple[bool, nodes.Row, nodes.Row]] = field(default_factory=dict)
+    """Which pairs of rows exclude each other (see `check_clashes`)."""
 
     def wrong(self, at: Position, found: str, expected: str, name: str = "", names: Any = ()) -> None:
         """Report a problem, with the nearest right name if `name` is given."""
