@@ -22,10 +22,16 @@ class Journal:
         return Entry(seq, one.kind, one.feed, one.received_at, 0, one.key, one.type, one.body)
 
 
+@pytest.fixture(scope="module")
+def var(tmp_path_factory):
+    """One folder for all, so that a set is compiled once."""
+    return tmp_path_factory.mktemp("var")
+
+
 @pytest.fixture
-def settings(tmp_path):
+def settings(tmp_path, var):
     def make(folder=None):
-        text = f'var = "{tmp_path / "var"}"\n' + (f'[mapping]\nfolder = "{folder}"\n' if folder else "")
+        text = f'var = "{var}"\n' + (f'[mapping]\nfolder = "{folder}"\n' if folder else "")
         (tmp_path / "fhir-bridge.toml").write_text(text)
         return load(None, {}, tmp_path)
 
@@ -73,8 +79,8 @@ def test_every_kind_is_put_in_force_at_first(settings):
     assert puts(settings(), None, {}) == list(SET_KINDS)
 
 
-def test_a_feed_that_names_no_overlay_is_told_before_anything_is_stored(settings, tmp_path):
-    (tmp_path / "fhir-bridge.toml").write_text(f'var = "{tmp_path / "var"}"\n[feeds.http]\nsite = "nowhere"\n')
+def test_a_feed_that_names_no_overlay_is_told_before_anything_is_stored(var, tmp_path):
+    (tmp_path / "fhir-bridge.toml").write_text(f'var = "{var}"\n[feeds.http]\nsite = "nowhere"\n')
     drafts, problems = activation_drafts(load(None, {}, tmp_path), {}, 1)
     assert any("no overlay nowhere" in problem for problem in problems)
     assert [one.type for one in drafts] == ["activation.rules"]
