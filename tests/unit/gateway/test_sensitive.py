@@ -142,3 +142,18 @@ def test_a_page_is_filled_up_past_what_carries_a_label(part2):
     rest = part2.client().get(f"/api/tasks?limit=200&cursor={before['next']}").json
     assert [uid(f"t{n}") for n in (2, 3)] == [item["id"] for item in rest["items"]][:2]
     assert rest["next"] is None
+
+
+def test_a_diagnosis_is_hidden_by_its_own_label_where_its_visit_has_none(world):
+    virus = {"resourceType": "Condition", "id": uid("dx-hiv"), "meta": {"security": [label("HIV")]}}
+    visit = {"resourceType": "Encounter", "id": uid("enc-grace"), "class": {"code": "IMP"}}
+    world.write(lambda state: put(state, visit, GRACE, Condition=[virus]))
+    assert uid("dx-hiv") not in world.client().get(f"/api/patients/{GRACE}").text
+    assert uid("dx-hiv") in world.client(Role.PRA_LEAD).get(f"/api/patients/{GRACE}").text
+
+
+@pytest.mark.parametrize("path", ["/api/patients/nobody", "/api/tasks/nobody", "/fhir/Encounter/nobody"])
+def test_what_is_not_there_leaves_a_line_as_what_is_hidden_does(world, path):
+    """So that neither the answer nor the work behind it tells one from the other."""
+    assert world.client().get(path).status_code == 404
+    assert [e.reason for e in world.audit.read("") if not e.allowed] == ["not-there"]
