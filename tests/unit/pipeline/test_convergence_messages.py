@@ -240,3 +240,10 @@ def test_records_that_are_linked_stay_two_until_they_are_unlinked(said, world):
     ]
     fold(world, said, "adt_a24", "adt_a37")
     assert "link" not in project.resource(world.state.part(ines))
+
+
+def test_a_visit_that_is_only_mentioned_keeps_what_adt_says_of_it(said, world):
+    fold(world, said, "mdm_t02")
+    assert encounter(world, "2048201").keys() == {"resourceType", "id", "identifier", "status", "subject", "meta"}
+    fold(world, said, "adt_a07", "adt_a06", "bar_p01", "oru_r01")
+    assert encounter(world, "2048201")["class"]["code"] == "IMP"
