@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 JOIN, BEGIN, LATE = range(3)
 
+MOST_ORDERS = 512
+"""Orders of segments that are remembered; senders have a few dozen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -63,6 +66,7 @@ class Grouping:
         self._nodes: list[_Node] = []
         self._root = self._add(root, None)
         self._repeating = [node for node in self._nodes if node.shape.each]
+        self._orders: dict[tuple[str, ...], _Order] = {}
 
     def _add(self, shape: Shape, parent: _Node | None) -> _Node:
         node = _Node(len(self._nodes), shape, parent)
@@ -71,7 +75,20 @@ class Grouping:
         return node
 
     def __call__(self, segments: Sequence[Segment], trouble: list[str], tracer: Tracer | None = None) -> Instance:
-        """The message's segments by name, in their groups. Raises Untranslatable."""
+        """The message's segments by name, in their groups, as in an order known before. Raises Untranslatable."""
+        names = tuple([segment.name for segment in segments])
+        order = self._orders.get(names)
+        if order is not None:
+            return order.grouped(segments)
+        already = len(trouble)
+        whole = self._grouped(segments, trouble, tracer)
+        if len(trouble) == already:
+            if len(self._orders) >= MOST_ORDERS:
+                self._orders.clear()
+            self._orders[names] = _Order(segments, whole)
+        return whole
+
+    def _grouped(self, segments: Sequence[Segment], trouble: list[str], tracer: Tracer | None) -> Instance:
         current: list[Instance | None] = [None] * len(self._nodes)
         whole: Instance = {}
         current[0] = whole
@@ -179,6 +196,42 @@ class Grouping:
                 _clear(node.shape.single, instances, segments)
 
 
+class _Order:
+    """How the segments of one order are grouped: which of them each list holds, and which lists each instance."""
+
+    __slots__ = ("_lists", "_tree")
+
+    def __init__(self, segments: Sequence[Segment], whole: Instance) -> None:
+        numbers = {id(segment): number for number, segment in enumerate(segments)}
+        self._lists: list[list[int]] = []
+        known: dict[int, int] = {}
+
+        def tree(instance: Instance) -> list[tuple[str, Any]]:
+            return [
+                (name, list(map(tree, found)) if name[0] == "/" else place(found)) for name, found in instance.items()
+            ]
+
+        def place(found: list[Segment]) -> int:
+            if id(found) not in known:
+                known[id(found)] = len(self._lists)
+                self._lists.append([numbers[id(segment)] for segment in found])
+            return known[id(found)]
+
+        self._tree = tree(whole)
+
+    def grouped(self, segments: Sequence[Segment]) -> Instance:
+        """The instances of another message of this order."""
+        lists = [[segments[number] for number in numbers] for numbers in self._lists]
+        return _planted(self._tree, lists)
+
+
+def _planted(tree: list[tuple[str, Any]], lists: list[list[Segment]]) -> Instance:
+    return {
+        name: lists[part] if part.__class__ is int else [_planted(inner, lists) for inner in part]
+        for name, part in tree
+    }
+
+
 def _see(node: _Node, instance: Instance) -> None:
     """What stands in groups is seen from outside: the first instance's."""
     for inner in node.inside:
@@ -196,7 +249,7 @@ def _hand_down(node: _Node, instance: Instance) -> None:
         parts = instance.get(inner.shape.key)
         if parts:
             members = inner.shape.members
-            around = {name: found for name, found in instance.items() if name not in members}
+            around = {name: found for name, found in instance.items() if name not in members and name[0] != "/"}
             for number, part in enumerate(parts):
                 parts[number] = {**around, **part}
                 if inner.inside:

@@ -123,3 +123,20 @@ def test_envelope_rows_are_done_where_they_are_asked_for():
 
     assert "Encounter" not in {one.resource["resourceType"] for one in plain.assertions}
     assert "Encounter" in {one.resource["resourceType"] for one in asked.assertions}
+
+
+def test_an_order_of_segments_that_came_before_is_grouped_as_the_first_time():
+    """What is remembered is the order alone: another message of it makes its own resources, in the same groups."""
+    message = VISIT.replace(
+        "  - {segment: NK1, each: true,", "  - group: KIN\n    each: true\n    rows:\n    - {segment: NK1,"
+    )
+    the_set = compiled(tables({**SET, "ADT.yaml": message}))
+    names = [
+        [
+            one.resource["name"][0]["family"]
+            for one in the_set.translate(read(*LINES[:2], *kin), CONTEXT).assertions
+            if one.resource["resourceType"] == "RelatedPerson"
+        ]
+        for kin in (LINES[2:], ("NK1||HOUSE^A", "NK1||STONE^B"), ("NK1||HOUSE^A",))
+    ]
+    assert names == [["REYES", "REYES"][:1] * len(names[0]), ["HOUSE", "STONE"], ["HOUSE"]]
