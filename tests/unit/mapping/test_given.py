@@ -139,4 +139,4 @@ def test_an_order_of_segments_that_came_before_is_grouped_as_the_first_time():
         ]
         for kin in (LINES[2:], ("NK1||HOUSE^A", "NK1||STONE^B"), ("NK1||HOUSE^A",))
     ]
-    assert names == [["REYES", "REYES"][:1] * len(names[0]), ["HOUSE", "STONE"], ["HOUSE"]]
+    assert names == [["REYES", "REYES"], ["HOUSE", "STONE"], ["HOUSE"]]
