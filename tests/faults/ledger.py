@@ -21,6 +21,8 @@ class Ledger:
 
     test: str
     faults: Counter[str] = field(default_factory=Counter)
+    inputs: int = 0
+    """What a fuzzer tried."""
     sent: int = 0
     acknowledged: int = 0
     lost: int = 0

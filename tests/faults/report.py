@@ -85,7 +85,7 @@ def _last_soak(found: list[dict[str, Any]]) -> list[str]:
     lines = [
         "## The last soak",
         (
-            f"Ended {ended}; {len(found)} runs, {sum(faults.values())} faults, {kills} of them kills. "
+            f"Ended {ended}; {len(found)} runs, {sum(faults.values())} faults, {kills} of them kills; {_sum(found, 'inputs')} fuzzed inputs. "
             f"Acknowledged {_sum(found, 'acknowledged')} of {_sum(found, 'sent')} messages; "
             f"**lost: {_sum(found, 'lost')}, doubled: {_sum(found, 'doubled')}, "
             f"written back twice: {_sum(found, 'written_twice')}**."
@@ -147,7 +147,7 @@ def _defences(found: list[dict[str, Any]]) -> list[str]:
 
 
 def _sum(found: list[dict[str, Any]], name: str) -> Any:
-    return sum(run[name] for run in found)
+    return sum(run.get(name, 0) for run in found)
 
 
 def _family(run: dict[str, Any]) -> str:

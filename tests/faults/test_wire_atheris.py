@@ -35,5 +35,5 @@ def test_a_guided_fuzzer_finds_neither_crash_nor_hang_nor_growth(tmp_path, ledge
     assert done.returncode == 0, told
     assert "Done" in told
     runs = int(told.rpartition("Done ")[2].split()[0])
-    ledger.faults["inputs of a guided fuzzer"] = runs
+    ledger.inputs = runs
     assert runs > 1000
