@@ -13,6 +13,7 @@ from fhir_bridge.gateway import alarms, rights
 from fhir_bridge.web import LARGEST_BODY, create_app
 from fhir_bridge.wiring.gateway import gateway_ports
 from fhir_bridge.wiring.logs import configure_logs
+from fhir_bridge.wiring.orphans import go_with_parent
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -33,6 +34,7 @@ def application() -> Flask:
 
 def behind_porch() -> Porch:
     """The application behind a porch: no slow sender holds a thread, and health has threads of its own."""
+    go_with_parent()
     made = application()
     largest_message = made.extensions[rights.EXTENSION].settings.largest_message
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from fhir_bridge.wiring.orphans import go_with_parent
 from fhir_bridge.wiring.stores import stores_of
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def wire(settings: Settings, ready: Callable[[str], None]) -> None:
 
     stores = stores_of(settings)
     stores.prepare()
-    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as beside:  # the compiler's memory goes with it
+    with ProcessPoolExecutor(
+        1, mp_context=get_context("fork"), initializer=go_with_parent
+    ) as beside:  # the compiler's memory goes with it
         drafts = beside.submit(_activations, settings, clock()).result()
     trail = stores.audit()
     audit_start(trail, settings, drafts, clock())

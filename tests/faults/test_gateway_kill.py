@@ -109,6 +109,19 @@ def test_kills_at_each_point_lose_nothing_and_double_nothing(tmp_path, ledger):
     assert set(ledger.faults) == {f"kill at {point}" for point in POINTS}
 
 
+@pytest.mark.timeout(900)
+def test_nothing_is_left_behind_when_the_parent_and_the_web_server_are_killed_at_once(tmp_path):
+    """Nobody is left to stop the web server's worker then; it would keep the folder and the port."""
+    with Gateway(tmp_path) as gateway:
+        web = sorted(gateway.children()["web"])
+        assert len(web) > 1, "the server and its worker"
+        os.kill(gateway.process.pid, signal.SIGKILL)
+        os.kill(web[0], signal.SIGKILL)
+        gateway.process.wait()
+        until(lambda: not gateway.children())
+        gateway.start()
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(20))
