@@ -110,7 +110,7 @@ class SqlQueries:
             f"WHERE p.root IN ({marks(len(wanted))}) "
             "AND (part.type = 'Consent' OR part.type = 'Patient' AND p.id <> p.root "
             f"OR part.type IN ('Encounter', 'Appointment') AND ({words}) "
-            f"OR part.type = 'Communication' AND {self.HAS_WORD})"
+            f"OR part.type <> 'Patient' AND {self.HAS_WORD})"
         )
         return self._all(sql, (*wanted, *_LABELS, _LABEL))
 

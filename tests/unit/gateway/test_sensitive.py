@@ -157,3 +157,14 @@ def test_what_is_not_there_leaves_a_line_as_what_is_hidden_does(world, path):
     """So that neither the answer nor the work behind it tells one from the other."""
     assert world.client().get(path).status_code == 404
     assert [e.reason for e in world.audit.read("") if not e.allowed] == ["not-there"]
+
+
+def test_any_part_is_hidden_by_its_own_label_where_its_visit_has_none(world):
+    result = {"resourceType": "Observation", "id": uid("obs-hiv"), "meta": {"security": [label("HIV")]}}
+    world.write(lambda state: put(state, result, GRACE))
+    world.journal.append(Draft(Kind.HL7V2, "lgh", NOW, 0, "MR", "ORU^R01", b"MSH|Detox"))
+    world.apply(world.journal.entries[0], Ended(Outcome.APPLIED, patient=GRACE))
+    for path in (f"/api/patients/{GRACE}", f"/api/patients/{GRACE}/timeline", f"/fhir/Observation/{uid('obs-hiv')}"):
+        assert uid("obs-hiv") not in world.client().get(path).text
+    assert world.client(Role.ENGINEER).get("/api/messages/1").json["raw"] is None
+    assert uid("obs-hiv") in world.client(Role.PRA_LEAD).get(f"/api/patients/{GRACE}").text
