@@ -1,16 +1,16 @@
 """The audit trail of one process: events are on disk before their answer leaves; all that wait share one sync.
 
-A thread of its own writes whatever has come together since its last sync, as one group. Repeats within five minutes
-are counted in memory beside their first event, which is on disk before any of them is answered; their numbers follow
-within seconds and at the end. So a crash can lose how often somebody looked again, never that they looked. Engines
-keep the events: audit_sqlite.py and postgres/audit.py.
+Whoever waits first writes for all that have come by then, as one group; no thread stands between, since handing over
+to one costs more than a sync. Repeats within five minutes are counted in memory beside their first event, which is on
+disk before any of them is answered; their numbers follow within seconds, by a thread, and at the end. So a crash can
+lose how often somebody looked again, never that they looked. Engines keep the events: audit_sqlite.py and
+postgres/audit.py.
 """
 
 from __future__ import annotations
 
 import threading
-import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +20,7 @@ from fhir_bridge.gateway.ports import StoreUnavailable
 from fhir_bridge.privacy.audit import WINDOW, AuditEvent, Repeat, Verdict, repeat_of, well_formed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 FLUSH_SECONDS = 2.0
 """How long numbers of repeats stand in memory only."""
@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 
 class AuditStore(Protocol):
-    """What an engine does. Everything raises StoreUnavailable; `append` and `count` come from one thread at a time."""
+    """What an engine does. Everything raises StoreUnavailable; of `append` and `count` one runs at a time."""
 
     def append(self, events: Sequence[AuditEvent]) -> list[int]:
         """Put events at the end of the chain, all or none; their numbers, once they are on disk."""
@@ -91,16 +91,14 @@ class _Group:
 
     def __init__(self) -> None:
         self.firsts: list[_First] = []
-        self.done = threading.Event()
+        self.done = False
         self.error: str | None = None
 
     def end(self, error: str | None = None) -> None:
         self.error = error
-        self.done.set()
+        self.done = True
 
-    def wait(self) -> None:
-        if not self.done.wait(WAIT_SECONDS):
-            raise StoreUnavailable("the audit trail does not answer")
+    def check(self) -> None:
         if self.error is not None:
             raise StoreUnavailable(self.error)
 
@@ -111,11 +109,12 @@ class AuditTrail:
     def __init__(self, store: AuditStore, *, flush_seconds: float = FLUSH_SECONDS) -> None:
         self.store = store
         self._flush_seconds = flush_seconds
+        self._writing = threading.Lock()
         self._ready = threading.Condition()
         self._open: dict[Repeat, _First] = {}
         self._counted: set[_First] = set()
-        self._next, self._flush = _Group(), _Group()
-        self._flush_asked = self._closed = False
+        self._next = _Group()
+        self._closed = False
         self._thread: threading.Thread | None = None
 
     def begin(self, events: Iterable[AuditEvent]) -> Callable[[], None]:
@@ -128,22 +127,22 @@ class AuditTrail:
             if self._closed:
                 raise StoreUnavailable("the audit trail is closed")
             groups = {group for line in lines if (group := self._take(line)) is not None}
-            if groups or self._counted:
+            if self._counted:
                 self._wake()
-        return partial(_wait_for, groups)
+        return partial(self._settle, groups)
 
     def write(self, events: Iterable[AuditEvent]) -> None:
         """Returns once the events are on disk. Raises StoreUnavailable: then the caller must not answer."""
         self.begin(events)()
 
     def flush(self) -> None:
-        """Returns once the numbers of all repeats so far are on disk."""
+        """Returns once the numbers of all repeats so far are on disk. Raises StoreUnavailable."""
         with self._ready:
-            if not self._counted:
+            if not (self._counted or self._next.firsts):
                 return
-            self._flush_asked, flush = True, self._flush
-            self._wake()
-        flush.wait()
+        with self._turn():
+            self._append().check()
+            self._count()
 
     def glass(self, principal: str, patients: Iterable[str], at: int) -> set[str]:
         """Those of these patients for whom the caller broke the glass, where the time is not over."""
@@ -185,9 +184,10 @@ class AuditTrail:
             self._ready.notify()
         if self._thread is not None:
             self._thread.join()
+        self._flush_quietly()
         self.store.close()
 
-    # the writing thread
+    # writing
 
     def _take(self, line: AuditEvent) -> _Group | None:
         """Count a repeat, or queue a first; the group to wait for, None where the first is on disk already."""
@@ -207,44 +207,41 @@ class AuditTrail:
                 del self._open[next(iter(self._open))]
         return self._next
 
-    def _wake(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
-            self._thread.start()
-        self._ready.notify()
+    def _settle(self, groups: Iterable[_Group]) -> None:
+        """Return once these groups are on disk: written by whoever has the turn, which may be this thread."""
+        for group in groups:
+            if not group.done:
+                with self._turn():
+                    if not group.done:
+                        self._append()
+            group.check()
 
-    def _run(self) -> None:
-        flushed = time.monotonic()
-        closing = False
-        while not closing:
-            with self._ready:
-                while not (self._next.firsts or self._flush_asked or self._closed):
-                    left = flushed + self._flush_seconds - time.monotonic() if self._counted else None
-                    if left is not None and left <= 0:
-                        break
-                    self._ready.wait(left)
-                closing = self._closed
-                group, self._next = self._next, _Group()
-                asked, self._flush_asked = self._flush_asked, False
-            if group.firsts:
-                self._append(group)
-            if closing or asked or time.monotonic() >= flushed + self._flush_seconds:
-                self._count()
-                flushed = time.monotonic()
-
-    def _append(self, group: _Group) -> None:
-        error = None
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._writing.acquire(timeout=WAIT_SECONDS):
+            raise StoreUnavailable("the audit trail does not answer")
         try:
-            numbers = self.store.append([first.event for first in group.firsts])
-        except Exception as failure:  # noqa: BLE001 - whatever broke, those who wait are told and the thread lives on
-            error = str(failure) if isinstance(failure, StoreUnavailable) else type(failure).__name__
-            numbers = []  # those who wait log it
+            yield
+        finally:
+            self._writing.release()
+
+    def _append(self) -> _Group:
+        """Write all that has come, as one group."""
+        with self._ready:
+            group, self._next = self._next, _Group()
+        error, numbers = None, list[int]()
+        try:
+            if group.firsts:
+                numbers = self.store.append([first.event for first in group.firsts])
+        except Exception as failure:  # noqa: BLE001 - whatever broke, all that wait for this group are told
+            error = _words(failure)
         with self._ready:
             for first, number in zip(group.firsts, numbers, strict=False):
                 first.number = number
             if error is not None:
                 self._forget(group)
         group.end(error)
+        return group
 
     def _forget(self, group: _Group) -> None:
         """What was not written is nobody's first."""
@@ -253,28 +250,47 @@ class AuditTrail:
         self._counted -= lost
 
     def _count(self) -> None:
+        """Write the numbers of repeats; those that could not be written are kept and tried again."""
         with self._ready:
             ready = [first for first in self._counted if first.number]
             repeats = {first.number: (first.times, first.last_at) for first in ready}
             for first in ready:
                 first.times = 0
             self._counted.difference_update(ready)
-            flush, self._flush = self._flush, _Group()
-        error = None
         try:
             if repeats:
                 self.store.count(repeats)
-        except Exception as failure:  # noqa: BLE001 - as above; the numbers are kept and tried again
-            error = str(failure) if isinstance(failure, StoreUnavailable) else type(failure).__name__
-            with suppress(OSError, ValueError):  # a log that is closed ends no thread
-                _log.error("audit.not-counted", error=error, events=len(ready))
+        except Exception as failure:  # noqa: BLE001 - as above
             with self._ready:
                 for first in ready:
                     first.times += repeats[first.number][0]
                 self._counted.update(ready)
-        flush.end(error)
+            raise StoreUnavailable(_words(failure)) from None
+
+    # the thread that writes numbers
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+            self._thread.start()
+        self._ready.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._ready:
+                self._ready.wait_for(lambda: self._counted or self._closed)
+                self._ready.wait_for(lambda: self._closed, self._flush_seconds)
+                if self._closed:
+                    return
+            self._flush_quietly()
+
+    def _flush_quietly(self) -> None:
+        try:
+            self.flush()
+        except StoreUnavailable as error:
+            with suppress(OSError, ValueError):  # a log that is closed ends no thread
+                _log.error("audit.not-counted", error=str(error))
 
 
-def _wait_for(groups: Iterable[_Group]) -> None:
-    for group in groups:
-        group.wait()
+def _words(failure: Exception) -> str:
+    return str(failure) if isinstance(failure, StoreUnavailable) else type(failure).__name__
