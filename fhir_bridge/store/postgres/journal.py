@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from fhir_bridge.store.journal_writer import GroupingWriter
-from fhir_bridge.store.postgres.bell import JOURNAL
+from fhir_bridge.store.postgres.arrays import register
+from fhir_bridge.store.postgres.bell import JOURNAL, Ringer
 from fhir_bridge.store.postgres.connection import TROUBLE, connect
 from fhir_bridge.store.postgres.journal_group import Print, Unstorable, commit_group, prints_of
 
@@ -36,7 +37,8 @@ class PostgresJournal(GroupingWriter):
         super().__init__(queue_rows, queue_bytes)
         self._url = url
         self._connection: psycopg.Connection[Any] | None = self._open()
-        self.watch(self._notify)
+        self._ringer = Ringer(url, JOURNAL)
+        self.watch(lambda _: self._ringer.ring())
         self._start()
 
     def _store(self, drafts: list[Draft]) -> list[Result]:
@@ -66,15 +68,8 @@ class PostgresJournal(GroupingWriter):
         self._recovered()
         return receipts
 
-    def _notify(self, _: int) -> None:
-        """Wake who waits. After the commit, since it would make commits of all nodes wait for each other."""
-        if self._connection is not None:
-            try:
-                self._connection.execute(f"NOTIFY {JOURNAL}")
-            except TROUBLE:
-                self._drop_connection()  # those who wait look for themselves from time to time
-
     def _release(self) -> None:
+        self._ringer.close()
         self._drop_connection()
 
     def _drop_connection(self) -> None:
@@ -85,6 +80,7 @@ class PostgresJournal(GroupingWriter):
 
     def _open(self) -> psycopg.Connection[Any]:
         connection = connect(self._url, application="fhir-bridge journal", by_index=True)
+        register(connection)
         try:
             for setting in _SESSION:
                 connection.execute(setting)

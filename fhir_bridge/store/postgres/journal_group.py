@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fhir_bridge.pipeline.ports import PARTITIONS, Draft, Kind, Receipt, concerns_everyone
+from fhir_bridge.store.postgres.arrays import Byteas, Int8s, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +32,11 @@ _BUCKETS = 64
 _LARGEST = 2**63
 _KIND_TEXT = {kind: str.__str__(kind.value) for kind in Kind}
 
-_LOCK = "SELECT pg_advisory_xact_lock(class, n) FROM unnest(%b::int[], %b::int[]) AS a (class, n)"
-_NUMBER = "SELECT nextval('entry_seq') FROM generate_series(1, %b::int)"
+_LOCK_AND_NUMBER = """
+WITH held AS MATERIALIZED (SELECT count(pg_advisory_xact_lock(class::int, n::int)) AS locks
+                           FROM unnest(%b::bigint[], %b::bigint[]) AS a (class, n))
+SELECT nextval('entry_seq') FROM held CROSS JOIN generate_series(1, %b::int)
+"""
 _KNOWN = """
 SELECT o.seq, o.received_at, other.seq IS NOT NULL
 FROM unnest(%b::bytea[], %b::text[], %b::bytea[], %b::text[], %b::bigint[]) WITH ORDINALITY
@@ -44,19 +48,22 @@ LEFT JOIN LATERAL (
     AND e.hash <> asked.hash AND e.refused = '' AND e.duplicate_of = 0 LIMIT 1) other ON true
 ORDER BY asked.place
 """
-_INSERT = """
-INSERT INTO entry (seq, kind, feed, received_at, partition, key, type, refused, duplicate_of, conflicting, everyone,
-    codec, key_id, length, key_hash, hash, body)
-SELECT * FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::bigint[], %b::smallint[], %b::bytea[], %b::bytea[],
-    %b::text[], %b::bigint[], %b::smallint[], %b::smallint[], %b::smallint[], %b::int[], %b::int[], %b::bytea[],
+_INSERT = f"""
+WITH counted AS (
+    INSERT INTO feed_count (feed, partition, received, duplicate, refused)
+    SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])
+    ON CONFLICT (feed, partition) DO UPDATE SET received = feed_count.received + excluded.received,
+        duplicate = feed_count.duplicate + excluded.duplicate, refused = feed_count.refused + excluded.refused)
+INSERT INTO entry (codec, key_id, seq, kind, feed, received_at, partition, key, type, refused, duplicate_of,
+    conflicting, everyone, length, key_hash, hash, body)
+SELECT {PLAIN_CODEC}, {NO_KEY}, * FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::bigint[], %b::bigint[],
+    %b::bytea[], %b::bytea[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bytea[],
     %b::bytea[], %b::bytea[])
-"""
-_COUNT = """
-INSERT INTO feed_count (feed, partition, received, duplicate, refused)
-SELECT * FROM unnest(%b::text[], %b::smallint[], %b::bigint[], %b::bigint[], %b::bigint[])
-ON CONFLICT (feed, partition) DO UPDATE SET received = feed_count.received + excluded.received,
-    duplicate = feed_count.duplicate + excluded.duplicate, refused = feed_count.refused + excluded.refused
-"""
+"""  # noqa: S608 - two numbers
+_SEVEN = (Int8s, Texts, Texts, Int8s, Int8s, Byteas, Byteas)
+_ENTRY_COLUMNS = (*_SEVEN, Texts, Int8s, Int8s, Int8s, Int8s, Byteas, Byteas, Byteas)
+_PRINT_COLUMNS = (Byteas, Texts, Byteas, Texts, Int8s)
+_COUNT_COLUMNS = (Texts, Int8s, Int8s, Int8s, Int8s)
 
 
 class Unstorable(ValueError):
@@ -100,14 +107,13 @@ def commit_group(
     """
     with connection.pipeline():
         connection.execute("BEGIN")
-        connection.execute(_LOCK, _locks(drafts, prints))
-        numbers = connection.execute(_NUMBER, (len(drafts),), binary=True)
-        known = connection.execute(_KNOWN, _columns(prints), binary=True)
+        numbers = connection.execute(_LOCK_AND_NUMBER, (*_locks(drafts, prints), len(drafts)), binary=True)
+        known = connection.execute(_KNOWN, _columns(_PRINT_COLUMNS, prints), binary=True)
         seqs = sorted(seq for (seq,) in numbers.fetchall())
         receipts = _receipts(drafts, prints, seqs, [_Known(*row) for row in known.fetchall()])
         rows = [_row(*each) for each in zip(drafts, prints, receipts, strict=True)]
-        connection.execute(_INSERT, _columns(rows))
-        connection.execute(_COUNT, _columns(_counts(drafts, receipts)))
+        counts = _columns(_COUNT_COLUMNS, _counts(drafts, receipts))
+        connection.execute(_INSERT, [*counts, *_columns(_ENTRY_COLUMNS, rows)])
         connection.execute("COMMIT")
     return receipts
 
@@ -128,7 +134,7 @@ def key_hash(key: str) -> bytes:
     return blake2b(key.encode(), digest_size=16).digest()
 
 
-def _locks(drafts: Sequence[Draft], prints: Sequence[Print]) -> tuple[list[int], list[int]]:
+def _locks(drafts: Sequence[Draft], prints: Sequence[Print]) -> tuple[Int8s, Int8s]:
     """Partitions first, ascending, then keys: what concerns everyone waits for all who append.
 
     Keys are locked too, by buckets, so that one key with two bodies in two partitions at a time is seen as a conflict.
@@ -138,7 +144,7 @@ def _locks(drafts: Sequence[Draft], prints: Sequence[Print]) -> tuple[list[int],
         partitions = set(range(PARTITIONS))
     buckets = {mark.key_hash[0] % _BUCKETS for mark in prints if mark.keyed}
     classes = [PARTITION_LOCKS] * len(partitions) + [KEY_LOCKS] * len(buckets)
-    return classes, [*sorted(partitions), *sorted(buckets)]
+    return Int8s(classes), Int8s([*sorted(partitions), *sorted(buckets)])
 
 
 def _receipts(
@@ -174,8 +180,6 @@ def _row(draft: Draft, mark: Print, receipt: Receipt) -> tuple[Any, ...]:
         receipt.original_seq if receipt.duplicate else 0,
         int(receipt.conflicting),
         int(concerns_everyone(draft.kind, draft.type) and not (receipt.duplicate or draft.refused)),
-        PLAIN_CODEC,
-        NO_KEY,
         len(draft.body),
         mark.key_hash,
         mark.hash,
@@ -184,15 +188,18 @@ def _row(draft: Draft, mark: Print, receipt: Receipt) -> tuple[Any, ...]:
 
 
 def _counts(drafts: Sequence[Draft], receipts: Sequence[Receipt]) -> list[tuple[str, int, int, int, int]]:
-    """(feed, partition, received, duplicate, refused), in one order, so that no two groups embrace."""
-    received, duplicate, refused = Counter[tuple[str, int]](), Counter[tuple[str, int]](), Counter[tuple[str, int]]()
+    """(feed, partition, received, duplicate, refused), a row for each feed, in one order.
+
+    A group counts under its lowest partition, which it has locked: nobody else writes that row meanwhile.
+    """
+    received, duplicate, refused = Counter[str](), Counter[str](), Counter[str]()
     for draft, receipt in zip(drafts, receipts, strict=True):
-        place = (draft.feed, draft.partition)
-        received[place] += 1
-        duplicate[place] += receipt.duplicate
-        refused[place] += bool(draft.refused) and not receipt.duplicate
-    return [(*place, received[place], duplicate[place], refused[place]) for place in sorted(received)]
+        received[draft.feed] += 1
+        duplicate[draft.feed] += receipt.duplicate
+        refused[draft.feed] += bool(draft.refused) and not receipt.duplicate
+    lowest = min(draft.partition for draft in drafts)
+    return [(feed, lowest, received[feed], duplicate[feed], refused[feed]) for feed in sorted(received)]
 
 
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+def _columns(kinds: Sequence[type[list[Any]]], rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [kind(column) for kind, column in zip(kinds, zip(*rows, strict=True), strict=True)]

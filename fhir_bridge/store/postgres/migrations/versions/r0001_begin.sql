@@ -29,7 +29,7 @@ CREATE INDEX entry_everyone ON entry (seq) WHERE everyone = 1;
 CREATE INDEX entry_waited_for ON entry (partition, seq) WHERE kind IN ('command', 'fhir');
 CREATE TABLE feed_count (                  -- moved in the transaction of the entries that it counts; summed when read
     feed text NOT NULL,
-    partition smallint NOT NULL,           -- of the entries, so that no two appends wait for one row
+    partition smallint NOT NULL,           -- the lowest of the append: it has locked that, so no two appends wait for one row
     received bigint NOT NULL,
     duplicate bigint NOT NULL,
     refused bigint NOT NULL,
