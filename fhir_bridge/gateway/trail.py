@@ -1,7 +1,7 @@
 """The audit trail during one request: events are handed over when they are decided on, and waited for at the end.
 
-So their sync goes on while the answer is put together. Nothing leaves before `settle`: web.py calls it for each
-answer, submit.py before each change.
+So those of one request, and of all that wait at the same time, share one sync. Nothing leaves before `settle`: web.py
+calls it for each answer, submit.py before each change.
 """
 
 from __future__ import annotations
