@@ -225,10 +225,20 @@ def allergies(world):
     )
 
 
-def test_an_action_code_puts_and_removes_one_allergy_and_a_snapshot_replaces_all(said, world):
-    """adt_a06 has Penicillin G; adt_a60 puts it again and removes shellfish, which adt_a01 has as well."""
-    fold(world, said, "adt_a06", "adt_a60")
+def test_an_action_code_puts_or_removes_one_allergy_and_leaves_the_others(said, world):
+    """adt_a06 has penicillin (AL1), adt_a60 puts it again and removes shellfish: alone, either leaves the other be."""
+    both = said["adt_a60"]
+    said = {
+        **said,
+        "removal": replace(both, assertions=[a for a in both.assertions if a.action != "put"]),
+        "no penicillin": replace(
+            both, assertions=[replace(a, action="remove") if a.action == "put" else a for a in both.assertions]
+        ),
+    }
+    fold(world, said, "adt_a06", "removal")
     assert allergies(world) == ["Penicillin G"]
+    fold(world, said, "adt_a06", "removal", "no penicillin")
+    assert allergies(world) == []
 
 
 def test_records_that_are_linked_stay_two_until_they_are_unlinked(said, world):
@@ -247,3 +257,14 @@ def test_a_visit_that_is_only_mentioned_keeps_what_adt_says_of_it(said, world):
     assert encounter(world, "2048201").keys() == {"resourceType", "id", "identifier", "status", "subject", "meta"}
     fold(world, said, "adt_a07", "adt_a06", "bar_p01", "oru_r01")
     assert encounter(world, "2048201")["class"]["code"] == "IMP"
+
+
+def test_a_number_that_moves_on_to_another_visit_is_the_newest_one_s_in_any_order(said, scratch):
+    """A42 merges 2048170 into 2048177, A45 later into 2048171."""
+    names = ["adt_a42", "adt_a45"]
+    record, *_ = told(scratch, said, names, [0, 1])
+    old, former, newest = (
+        ("Encounter", _id("Encounter", number, "LGHVN")) for number in ("2048170", "2048177", "2048171")
+    )
+    assert (record[old][3], record[former][4], record[newest][4]) == (newest[1], None, [old[1]])
+    assert told(scratch, said, names, [1, 0])[0] == record
