@@ -26,7 +26,7 @@ openapi: $(VENV)/.test-ready
 	$(BIN)/python -m tests.contract.write_openapi
 
 soak: $(VENV)/.test-ready
-	$(BIN)/pytest -m soak
+	HYPOTHESIS_PROFILE=search $(BIN)/pytest -m soak
 
 bench: $(VENV)/.test-ready
 	$(BIN)/fhir-bridge bench all

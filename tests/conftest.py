@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import structlog
+from hypothesis import settings
 
 from tests import postgres_server
+
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+"""`make test` looks at the same examples everywhere; `make soak` searches for new ones."""
 
 
 @pytest.fixture(autouse=True)

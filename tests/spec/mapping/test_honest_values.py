@@ -202,6 +202,7 @@ def test_no_valued_field_is_lost_without_a_line_in_the_report_and_what_comes_out
     """Whatever stands in a segment, each valued component is mapped, ignored on purpose, or told as unmapped."""
     fields = data.draw(st.lists(FIELDS, max_size=SEGMENTS[name]))
     if name == "PID":
+        fields += [""] * (2 - len(fields))
         fields[2:5] = PID[3:6]
     segments = (
         [f"{name}|" + "|".join(fields)]
