@@ -14,6 +14,7 @@ from rich.progress import Progress
 from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 from fhir_bridge.cli.serving import load_settings
 from fhir_bridge.gateway.ports import StoreUnavailable
+from fhir_bridge.pipeline.as_of import AsOf
 from fhir_bridge.pipeline.ports import Draft, Kind
 from fhir_bridge.privacy.audit import Deed, deed
 from fhir_bridge.store import digest
@@ -25,15 +26,14 @@ from fhir_bridge.wiring.stores import stores_of
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
+    from pathlib import Path
 
     from fhir_bridge.config import Settings
     from fhir_bridge.pipeline.ports import Entry
     from fhir_bridge.privacy import AuditEvent
-    from fhir_bridge.store.queries_sql import SqlQueries
     from fhir_bridge.wiring.stores import Stores
 
 _LISTED = ("seq", "feed", "code", "location")
-_LOOKS = 50
 _ALL = 10_000
 """More parked entries than that are looked at in several goes."""
 
@@ -108,62 +108,67 @@ def rebuild(arguments: argparse.Namespace) -> int:
     """Fold the journal from its beginning into a new state file; 1 where it differs from the live one."""
     settings = load_settings(arguments)
     stores = stores_of(settings)
-    if arguments.replace and settings.database.url is not None:
-        raise WrongCall("on PostgreSQL a rebuild only compares; it does not replace the live state")
     if not stores.there():
         raise CommandFailed(f"there is no journal in {settings.var}")
+    if arguments.replace:
+        _refuse_at_work(settings)
     fresh = settings.state_file.with_name("state.rebuilt.db")
     for leftover in settings.var.glob("state.rebuilt.db*"):
         leftover.unlink()
-    journal = stores.reader()
-    live, before = _live(stores)
-    until = live or journal.head()
+    cursors, before = _live(stores)
+    journal = AsOf(stores.reader(), cursors) if cursors else stores.reader()
+    until = journal.head()
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("folding", total=until)
         fold_into(settings, fresh, journal, until, lambda seq: progress.update(bar, completed=seq))
     rebuilt = digest.digests(fresh)
-    differing = []
-    if live:
-        differing = [table for table, value in rebuilt.items() if before[table] != value]
+    differing = [table for table, value in rebuilt.items() if cursors and before[table] != value]
     print(digest.digest(fresh))
     if arguments.replace:
         with closing(stores.audit()) as trail:
             trail.write([deed(Deed.REPLACE, at=clock(), by=operator(), note=f"state up to entry {until}")])
-        _replace(settings, fresh)
+        _put_in_place(settings, fresh)
     if differing and not arguments.replace:
         print(f"differs from the live state in: {', '.join(differing)}; the new one is {fresh}", file=sys.stderr)
         return FAILED
-    if not arguments.replace:
-        for file in settings.var.glob("state.rebuilt.db*"):
-            file.unlink()
-    print("equal to the live state" if live and not differing else "rebuilt", file=sys.stderr)
+    for file in settings.var.glob("state.rebuilt.db*"):
+        file.unlink()
+    print("equal to the live state" if cursors and not differing else "rebuilt", file=sys.stderr)
     return GOOD
 
 
-def _live(stores: Stores) -> tuple[int, dict[str, str]]:
-    """How far the live state is applied, and its digests there: looked at again while it moves."""
-    for _ in range(_LOOKS):
-        live = _applied_to(stores.queries())
-        try:
-            before = stores.digests() if live else {}
-        except sqlite3.DatabaseError:  # damaged: there is nothing to compare with
-            return 0, {}
-        if live == _applied_to(stores.queries()):
-            return live, before
-    raise CommandFailed("the state moves all the time: try again in a quieter moment, or with the gateway stopped")
-
-
-def _applied_to(queries: SqlQueries) -> int:
+def _live(stores: Stores) -> tuple[dict[int, int], dict[str, str]]:
+    """How far the live state is applied, and its digests just then; nothing where there is none to compare with."""
     try:
-        return queries.applied_to()
-    except StoreUnavailable:
-        return 0
-    finally:
-        queries.close()
+        return stores.digests_as_of()
+    except sqlite3.DatabaseError:  # missing, or damaged
+        return {}, {}
 
 
-def _replace(settings: Settings, fresh: Any) -> None:
+def _refuse_at_work(settings: Settings) -> None:
+    if (url := settings.database.url) is not None:
+        from fhir_bridge.store.postgres.replace import AtWork, refuse_at_work
+
+        try:
+            refuse_at_work(url)
+        except AtWork as error:
+            raise CommandFailed(str(error)) from error
+
+
+def _put_in_place(settings: Settings, fresh: Path) -> None:
+    if (url := settings.database.url) is None:
+        _replace(settings, fresh)
+        return
+    from fhir_bridge.store.postgres.replace import AtWork, NotEqual, replace_state
+
+    try:
+        replace_state(fresh, url)
+    except (AtWork, NotEqual) as error:
+        raise CommandFailed(str(error)) from error
+
+
+def _replace(settings: Settings, fresh: Path) -> None:
     from fhir_bridge.serving import FolderInUse, hold_folder
 
     try:

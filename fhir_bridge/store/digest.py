@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ TABLES = (
     ("event", "patient, at, seq, n, kind, ref, doc", "patient, at, seq, n"),
 )
 """table, columns, order: everything that is folded. Nothing else may be in the state."""
+CURSORS = "SELECT partition, seq FROM cursor"
 
 
 def digest(path: Path) -> str:
@@ -38,10 +40,14 @@ def digest(path: Path) -> str:
 
 def digests(path: Path) -> dict[str, str]:
     """Hex digest of each table, to tell where two states differ."""
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
-        found = digests_of(db.execute)
-    db.close()
-    return found
+    return digests_as_of(path)[1]
+
+
+def digests_as_of(path: Path) -> tuple[dict[int, int], dict[str, str]]:
+    """The same in one snapshot, and how far each partition is applied in it."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)) as db:
+        db.execute("BEGIN")
+        return dict(db.execute(CURSORS)), digests_of(db.execute)
 
 
 def digests_of(rows: Callable[[str], Iterable[tuple[Any, ...]]]) -> dict[str, str]:

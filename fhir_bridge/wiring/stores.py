@@ -100,9 +100,13 @@ class SqliteStores:
 
     def digests(self) -> dict[str, str]:
         """Hex digest of each folded table."""
-        from fhir_bridge.store.digest import digests
+        return self.digests_as_of()[1]
 
-        return digests(self._settings.state_file)
+    def digests_as_of(self) -> tuple[dict[int, int], dict[str, str]]:
+        """How far each partition is applied, and the digest of each folded table just then."""
+        from fhir_bridge.store.digest import digests_as_of
+
+        return digests_as_of(self._settings.state_file)
 
 
 class PostgresStores:
@@ -196,9 +200,13 @@ class PostgresStores:
 
     def digests(self) -> dict[str, str]:
         """Hex digest of each folded table."""
-        from fhir_bridge.store.postgres.digest import digests
+        return self.digests_as_of()[1]
 
-        return digests(self._url)
+    def digests_as_of(self) -> tuple[dict[int, int], dict[str, str]]:
+        """How far each partition is applied, and the digest of each folded table just then."""
+        from fhir_bridge.store.postgres.digest import digests_as_of
+
+        return digests_as_of(self._url)
 
 
 class NoServer:

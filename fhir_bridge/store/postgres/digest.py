@@ -15,6 +15,11 @@ _AT_A_TIME = 2000
 
 def digests(url: str) -> dict[str, str]:
     """Hex digest of each table, read in one snapshot."""
+    return digests_as_of(url)[1]
+
+
+def digests_as_of(url: str) -> tuple[dict[int, int], dict[str, str]]:
+    """The same, and how far each partition is applied in that snapshot."""
     with connect(url, application="fhir-bridge digest", read_only=True) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
@@ -24,4 +29,4 @@ def digests(url: str) -> dict[str, str]:
                 cursor.execute(sql.encode())
                 yield from cursor
 
-        return digest.digests_of(rows)
+        return dict(rows(digest.CURSORS)), digest.digests_of(rows)

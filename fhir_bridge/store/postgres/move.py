@@ -11,7 +11,7 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fhir_bridge.pipeline.ports import Kind, concerns_everyone
 from fhir_bridge.store import digest
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import psycopg
+
+    Through: TypeAlias = Callable[[Iterable[Any]], Iterator[Any]]
 
 _PLAIN = (
     "seq, kind, feed, received_at, partition, key, type, refused, duplicate_of, conflicting, codec, key_id, length,"
@@ -63,7 +65,7 @@ class Files:
 
 def count(files: Files) -> int:
     """How many rows there are to copy."""
-    with closing(_open(files.journal)) as entries, closing(_open(files.state)) as folded:
+    with closing(opened(files.journal)) as entries, closing(opened(files.state)) as folded:
         total = _number(entries, "entry") + move_access.count(files.trail, files.tokens)
         return total + sum(_number(folded, table) for table in _STATE)
 
@@ -75,8 +77,8 @@ def move(files: Files, url: str, told: Callable[[int], None]) -> list[str]:
     """
     done = _Progress(told)
     with (
-        closing(_open(files.journal)) as entries,
-        closing(_open(files.state)) as folded,
+        closing(opened(files.journal)) as entries,
+        closing(opened(files.state)) as folded,
         connect(url, application="fhir-bridge move") as target,
     ):
         target.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
@@ -85,7 +87,7 @@ def move(files: Files, url: str, told: Callable[[int], None]) -> list[str]:
             target.execute("ROLLBACK")
             raise NotEmpty("the database holds entries already: move into an empty one")
         _copy_journal(entries, target, done)
-        _copy_state(folded, target, done)
+        copy_state(folded, target, done.through)
         differing = _differing(entries, folded, target)
         differing += move_access.copy(files.trail, files.tokens, target, done.through)
         target.execute("ROLLBACK" if differing else "COMMIT")
@@ -106,9 +108,10 @@ class _Progress:
         self._told(self._rows)
 
 
-def _open(file: Path) -> sqlite3.Connection:
+def opened(file: Path) -> sqlite3.Connection:
+    """A file of SQLite's, to read one state of it."""
     database = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    database.execute("BEGIN")  # one state of it, whatever happens meanwhile
+    database.execute("BEGIN")
     return database
 
 
@@ -134,12 +137,13 @@ def _copy_journal(entries: sqlite3.Connection, target: psycopg.Connection[Any], 
     target.execute("SELECT setval('entry_seq', greatest(max(seq), 1), max(seq) IS NOT NULL) FROM entry")
 
 
-def _copy_state(folded: sqlite3.Connection, target: psycopg.Connection[Any], done: _Progress) -> None:
+def copy_state(folded: sqlite3.Connection, target: psycopg.Connection[Any], through: Through) -> None:
+    """Fill the empty tables of the state. The rows go through `through`, which may count them."""
     for table in _STATE:
         rows = folded.execute(f"SELECT * FROM {table}")  # noqa: S608 - names above
         columns = ", ".join(column[0] for column in rows.description)
         with target.cursor().copy(f"COPY {table} ({columns}) FROM STDIN".encode()) as copy:
-            for row in done.through(rows):
+            for row in through(rows):
                 copy.write_row(row)
     target.cursor().executemany(
         "INSERT INTO counter_share VALUES (0, %s, %s, %s, %s)",
@@ -147,21 +151,30 @@ def _copy_state(folded: sqlite3.Connection, target: psycopg.Connection[Any], don
     )
 
 
+def states_differ(folded: sqlite3.Connection, target: psycopg.Connection[Any]) -> list[str]:
+    """The tables of the state whose digests are not equal on both sides."""
+    was, now = digest.digests_of(folded.execute), digest.digests_of(_rows_of(target))
+    return [table for table, value in was.items() if now[table] != value]
+
+
 def _differing(entries: sqlite3.Connection, folded: sqlite3.Connection, target: psycopg.Connection[Any]) -> list[str]:
-    def on_postgres(sql: str) -> Iterator[tuple[Any, ...]]:
+    as_bytes = "SELECT {} FROM entry ORDER BY seq"
+    before = _PLAIN.replace("key, type", "CAST(key AS BLOB), CAST(type AS BLOB)", 1)
+    journals = {
+        _print(entries.execute(as_bytes.format(before))),
+        _print(_rows_of(target)(as_bytes.format(_PLAIN))),
+    }
+    return ["entry"] * (len(journals) > 1) + states_differ(folded, target)
+
+
+def _rows_of(target: psycopg.Connection[Any]) -> Callable[[str], Iterator[tuple[Any, ...]]]:
+    def rows(sql: str) -> Iterator[tuple[Any, ...]]:
         with target.cursor("moved", binary=True) as cursor:
             cursor.itersize = _AT_A_TIME
             cursor.execute(sql.encode())
             yield from cursor
 
-    as_bytes = "SELECT {} FROM entry ORDER BY seq"
-    before = _PLAIN.replace("key, type", "CAST(key AS BLOB), CAST(type AS BLOB)", 1)
-    journals = {
-        _print(entries.execute(as_bytes.format(before))),
-        _print(on_postgres(as_bytes.format(_PLAIN))),
-    }
-    was, now = digest.digests_of(folded.execute), digest.digests_of(on_postgres)
-    return ["entry"] * (len(journals) > 1) + [table for table, value in was.items() if now[table] != value]
+    return rows
 
 
 def _print(rows: Iterable[tuple[Any, ...]]) -> str:
