@@ -22,6 +22,7 @@ from bench.mix import messages
 from fhir_bridge.mapping import PUBLIC_NAMESPACE
 from fhir_bridge.pipeline.translate import FeedSettings
 from fhir_bridge.sandbox.hospital import FACILITY, ZONE
+from fhir_bridge.wiring.garbage import settle
 from fhir_bridge.wiring.installation import packaged_mappings
 from fhir_bridge.wiring.sets import context, load_mapping
 
@@ -42,6 +43,7 @@ def run(argv: Sequence[str]) -> int:
     rates, parses = [], []
     with tempfile.TemporaryDirectory(prefix="bench-translate-") as cache:
         loaded = load_mapping(packaged_mappings(), Path(cache))
+    settle()
     meaning = context(PUBLIC_NAMESPACE, FeedSettings(zone=ZONE, authority=FACILITY))
 
     def translate(raw: bytes) -> Translation:

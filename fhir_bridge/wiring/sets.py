@@ -28,6 +28,7 @@ from fhir_bridge.source import CheckFailed
 from fhir_bridge.tasks.calendar import Calendar
 from fhir_bridge.tasks.education import Catalogue, load_materials
 from fhir_bridge.tasks.load import load_texts
+from fhir_bridge.wiring.garbage import settle
 from fhir_bridge.wiring.installation import packaged_mappings
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ class SetLibrary:
         if found is None:
             found = load_mapping_files(self._mapping_files or {}, self._var / "cache", site)
             self._mappings[site] = found
+            settle()
         return found
 
 
