@@ -30,6 +30,7 @@ from fhir_bridge.api import (
     status,
     tasks,
 )
+from fhir_bridge.api.schemas import UNKNOWN
 from fhir_bridge.feeds import fhir_rest, hl7v2_http
 from fhir_bridge.fhir import audit as fhir_audit
 from fhir_bridge.fhir import read as fhir_read
@@ -182,7 +183,7 @@ def _places(messages: Any, path: str = "") -> Iterator[Place]:
     if not isinstance(messages, dict):
         messages = {"_schema": messages}
     for name, inner in messages.items():
-        unknown = inner == ["There is no such field here."]
+        unknown = isinstance(inner, list) and len(inner) == 1 and str(inner[0]).startswith(UNKNOWN)
         here = path if unknown or name == "_schema" else f"{path}.{name}".lstrip(".")
         if isinstance(inner, dict):
             yield from _places(inner, here)

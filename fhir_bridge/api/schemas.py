@@ -26,6 +26,7 @@ CONCERN_CATEGORIES = [
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 MEDIA = ["PHONE", "FACE", "VIDEOCONF", "MAILWRIT", "ONLINEWRIT", "EMAILWRIT", "FAXWRIT"]
 LONGEST_TEXT = 20_000
+UNKNOWN = "There is no such field here."
 
 
 class Request(Schema):
@@ -37,9 +38,16 @@ class Request(Schema):
         unknown = RAISE
 
     error_messages = {  # noqa: RUF012 - marshmallow declares it so
-        "unknown": "There is no such field here.",
+        "unknown": UNKNOWN,
         "type": "Send an object.",
     }
+
+    def __init__(self, **settings: Any) -> None:
+        """Say which fields there are: the one that came is the caller's, and may hold anything."""
+        super().__init__(**settings)
+        known = sorted(field.data_key or name for name, field in self.fields.items() if not field.dump_only)
+        if known:
+            self.error_messages["unknown"] = f"{UNKNOWN} There are: {', '.join(known)}."
 
 
 def text(**more: Any) -> fields.String:

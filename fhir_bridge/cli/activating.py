@@ -50,8 +50,7 @@ def _activate(settings: Settings, arguments: argparse.Namespace) -> int:
     problems = check_mapping(folder)
     files = mapping_files(folder)
     problems = problems or errors_of(MAPPING, files, settings, files)
-    missing = sorted({feed.site for feed in settings.feeds.values() if feed.site} - _sites(files))
-    problems += [f"{folder}: no overlay {site}, which a feed's settings name" for site in missing]
+    problems += [f"{folder}: no overlay {site}, which a feed's settings name" for site in _missing(settings, files)]
     for problem in problems:
         print(problem)
     if problems:
@@ -59,10 +58,12 @@ def _activate(settings: Settings, arguments: argparse.Namespace) -> int:
     return _put(settings, files)
 
 
-def _sites(files: Mapping[str, str]) -> set[str]:
+def _missing(settings: Settings, files: Mapping[str, str]) -> list[str]:
+    """The overlays that feeds name and a set does not have."""
     from fhir_bridge import mapping as tables
 
-    return set(tables.sites(dict.fromkeys(files, b"")))
+    known = set(tables.sites(dict.fromkeys(files, b"")))
+    return sorted({feed.site for feed in settings.feeds.values() if feed.site} - known)
 
 
 def _put(settings: Settings, files: Mapping[str, str]) -> int:
@@ -95,6 +96,9 @@ def _rollback(settings: Settings, arguments: argparse.Namespace) -> int:
     known, wanted = list(_history(settings)), arguments.to
     for one in known[1:]:
         if one.hash.startswith(wanted) if wanted else one.hash != known[0].hash:
+            if missing := _missing(settings, one.files):
+                why = f"{one.hash[:12]} has no overlay {', '.join(missing)}, which a feed's settings name"
+                raise CommandFailed(f"{why}: nothing was changed")
             return _put(settings, one.files)
     raise CommandFailed(f"no set {wanted} was in force before" if wanted else "there is no set to go back to")
 
@@ -126,9 +130,12 @@ def _patient(settings: Settings, name: str) -> str:
     queries = _queries_of(settings)
     if queries.patient(name):
         return name
-    found = queries.search_patients(PatientSearch(identifier=(None, name), tests=True), None, 2)
-    if len(found) != 1:
-        raise CommandFailed("no patient has that id or number" if not found else "several patients have that number")
+    found = queries.search_patients(PatientSearch(identifier=(None, name), tests=True), None, 10)
+    if len(found) > 1:
+        ids = " ".join(str(row["id"]) for row in found)
+        raise CommandFailed(f"several patients have that number; say which by the id: {ids}")
+    if not found:
+        raise CommandFailed("no patient has that id or number")
     return str(found[0]["id"])
 
 

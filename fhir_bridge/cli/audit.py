@@ -94,7 +94,10 @@ def _records(stores: Stores, patient: str) -> list[str]:
         rows = [row] if row else queries.search_patients(PatientSearch(identifier=(None, patient)), None, 100)
         if not rows:
             raise CommandFailed("there is no such patient; give the id, or an identifier's value")
-        return [record for root in sorted({one["root"] for one in rows}) for record in queries.members(root)]
+        roots = sorted({one["root"] for one in rows})
+        if len(roots) > 1:  # what was shown of one is not told with another's
+            raise CommandFailed(f"several patients have that identifier; say which by the id: {' '.join(roots)}")
+        return list(queries.members(roots[0]))
     finally:
         queries.close()
 

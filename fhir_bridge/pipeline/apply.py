@@ -241,6 +241,8 @@ class Fold:
             raise Refused(409, "not-parked", "Only a parked entry can be retried or dropped", "seq")
         if body.get("drop"):
             ended = Ended(Outcome.IGNORED, "dropped", patient=known[1], result={"reason": body["drop"]})
+        elif cited.kind is Kind.ACTIVATION and cited.type != refold.TYPE:
+            raise Refused(409, "activate-again", "Tables are not retried but put in force again", "seq")
         else:
             try:
                 ended = self._kinds[cited.kind](cited, frame)

@@ -36,6 +36,17 @@ def test_patients_are_found_and_merged_ones_are_their_survivor(world, query, fou
     assert _ids(world.client().get(f"/api/patients?{query}")) == [uid(name) for name in found]
 
 
+def test_a_field_that_is_not_known_is_told_by_those_that_are_and_not_repeated(world):
+    refused = world.client().get("/api/patients?surname=okafor")
+    assert refused.status_code == 422
+    (error,) = refused.json["errors"]
+    assert (error["location"], error["code"]) == ("", "unknown-field")
+    assert error["text"] == (
+        "There is no such field here. There are: birth_date, cursor, family, given, identifier, limit, tests."
+    )
+    assert "surname" not in refused.text
+
+
 def test_test_patients_are_found_by_those_who_try_interfaces_and_ask_for_them(world):
     client = world.client(Role.ENGINEER)
     assert _ids(client.get("/api/patients?family=zz&tests=true")) == [uid("testy")]

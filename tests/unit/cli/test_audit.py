@@ -45,6 +45,17 @@ def test_disclosures_of_one_patient(folder, capsys, patient):
     assert said.err == "3 disclosures\n"
 
 
+def test_disclosures_of_a_number_that_two_patients_have_are_of_neither(world, folder, capsys):
+    world.state.begin()
+    world.state.put_identifiers(uid("thomas"), "Patient", [("urn:elsewhere", "LGH0001")])
+    world.state.commit()
+    assert main(["audit", "disclosures", "LGH0001", "--var", str(folder)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert uid("grace") in said.err
+    assert uid("thomas") in said.err
+
+
 def test_a_long_report_comes_in_parts(folder, capsys):
     words = ["audit", "disclosures", uid("grace"), "--var", str(folder), "--limit", "1"]
     assert main(words) == 0

@@ -275,6 +275,19 @@ def test_a_retry_of_what_is_still_poison_is_refused_and_stays_parked(bench):
     assert outcomes(world) == {1: "parked", 2: "refused"}
 
 
+def test_tables_that_were_parked_are_not_retried_and_the_retry_is_not_parked_itself(bench, monkeypatch):
+    worker, journal, world = bench
+
+    def unfit(*_):
+        raise Poison("set-does-not-check", "sites/west/overlay.yaml:1:1")
+
+    monkeypatch.setattr(OneSet, "activate", unfit)
+    journal.add(Kind.ACTIVATION)
+    journal.add(Kind.RETRY, seq=1, drop=None)
+    worker.step()
+    assert outcomes(world) == {1: "parked", 2: "refused"}
+
+
 def test_a_due_timer_says_overdue_once_and_a_moved_one_says_nothing(bench):
     worker, journal, world = bench
     journal.add(mrn="1", minute=1, fact="admitted")
