@@ -193,7 +193,10 @@ class Fold:
     def _read(self, entry: Entry) -> Translation:
         """What an entry of a sender asserts, under the sets in force."""
         if entry.kind is Kind.HL7V2:
-            return translate.hl7v2(entry, self._sets)
+            translation = translate.hl7v2(entry, self._sets)
+            if _own_document(translation):
+                raise Ignored("own-delivery")
+            return translation
         body = orjson.loads(entry.body)
         if _own_delivery(body["resource"]):
             raise Ignored("own-delivery")
