@@ -34,6 +34,8 @@ blueprint = APIBlueprint("messages", __name__, url_prefix="/api", tag="Messages"
 
 PENDING = "pending"
 LARGEST_SEQ = 2**63 - 1
+_LARGEST_STEP, _LOOKS_AT = 500, 5000
+"""Entries that are read at once, and for one page."""
 
 
 @blueprint.get("/messages")
@@ -42,10 +44,10 @@ LARGEST_SEQ = 2**63 - 1
 def messages(query_data: dict[str, Any]) -> Response:
     """Messages by control id, or those that are parked, or all; newest first.
 
-    A page of all may hold fewer than `limit` although more follow.
+    A page may hold fewer than `limit` although more follow: what the caller may not see is left out.
     """
     entries, cursor = _entries(query_data)
-    entries = [entry for entry in entries if entry.kind in MESSAGES]
+    entries = [entry for entry in entries if entry.kind in MESSAGES]  # a control id may be a command's key
     ended = ports().queries.outcomes([entry.duplicate_of or entry.seq for entry in entries])
     readable = _readable(Action.MESSAGE_LIST, ended.values())
     items = [
@@ -68,10 +70,21 @@ def _entries(query: dict[str, Any]) -> tuple[Sequence[Entry], str | None]:
         seqs = ports().queries.parked(before, limit + 1)
         parked = [entry for seq in seqs[:limit] if (entry := reader.entry(seq)) is not None]
         return parked, paging.encode((seqs[limit - 1],)) if len(seqs) > limit else None
-    end = reader.head() + 1 if before is None else before
-    start = max(0, end - 1 - limit)
-    window = [entry for entry in reader.read(start, limit) if entry.seq < end]
-    return window[::-1], paging.encode((start + 1,)) if start else None
+    return _newest(reader.head() + 1 if before is None else before, limit)
+
+
+def _newest(end: int, limit: int) -> tuple[Sequence[Entry], str | None]:
+    """Messages below a seq, newest first, filled past commands, timers and the like, and the cursor of what follows."""
+    found: list[Entry] = []
+    looked, step = 0, limit + 1
+    while end > 1 and len(found) <= limit and looked < _LOOKS_AT:
+        start = max(0, end - 1 - step)
+        window = [entry for entry in ports().reader.read(start, end - 1 - start) if entry.seq < end]
+        found += [entry for entry in reversed(window) if entry.kind in MESSAGES]
+        looked, end, step = looked + step, start + 1, min(2 * step, _LARGEST_STEP)
+    if len(found) > limit:
+        return found[:limit], paging.encode((found[limit - 1].seq,))
+    return found, paging.encode((end,)) if end > 1 else None
 
 
 def _readable(action: Action, rows: Any) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from fhir_bridge.cli.exits import FAILED, GOOD, CommandFailed, WrongCall
 from fhir_bridge.cli.serving import load_settings
 from fhir_bridge.gateway.ports import StoreUnavailable
 from fhir_bridge.pipeline.as_of import AsOf
-from fhir_bridge.pipeline.ports import Draft, Kind
+from fhir_bridge.pipeline.ports import Draft, Kind, Outcome
 from fhir_bridge.privacy.audit import Deed, deed
 from fhir_bridge.store import digest
 from fhir_bridge.store.journal_socket import JournalUnreachable
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from fhir_bridge.wiring.stores import Stores
 
 _LISTED = ("seq", "feed", "code", "location")
+OUTCOME_SECONDS = 5.0
+"""How long a command waits for what became of its entries."""
 _ALL = 10_000
 """More parked entries than that are looked at in several goes."""
 
@@ -61,14 +64,30 @@ def park(arguments: argparse.Namespace) -> int:
     try:
         with closing(stores.appender()) as journal, closing(stores.audit()) as trail:
             trail.write([_park_event(row, drop) for row in rows if row["seq"] in set(chosen)])
-            for seq in chosen:
-                journal.append(_retry(seq, reader.entry(seq), drop))
+            asked = {seq: journal.append(_retry(seq, reader.entry(seq), drop)).seq for seq in chosen}
     except JournalUnreachable as error:
         raise CommandFailed("the gateway does not run on this folder: start it with `fhir-bridge serve`") from error
     except StoreUnavailable as error:
         raise CommandFailed(str(error)) from error
-    print(f"{len(chosen)} to be {'dropped' if arguments.action == 'drop' else 'retried'}", file=sys.stderr)
-    return GOOD
+    return _tell(stores, asked, "dropped" if drop else "retried")
+
+
+def _tell(stores: Stores, asked: Mapping[int, int], done: str) -> int:
+    """What became of each, as far as it is known soon; failed where one is parked still."""
+    end = time.monotonic() + OUTCOME_SECONDS
+    refused, waiting = 0, 0
+    with closing(stores.queries()) as queries:
+        for seq, entry in asked.items():
+            row = queries.outcome_within(entry, max(0.0, end - time.monotonic()))
+            if row is None:
+                waiting += 1
+            elif row["outcome"] != Outcome.APPLIED:
+                refused += 1
+                print(f"{seq} is parked still: {row['code']} {row['location'] or ''}".rstrip(), file=sys.stderr)
+    print(f"{len(asked) - refused - waiting} {done}", file=sys.stderr)
+    if waiting:
+        print(f"{waiting} will be as soon as the worker comes to them", file=sys.stderr)
+    return FAILED if refused else GOOD
 
 
 def _retry(seq: int, cited: Entry | None, drop: str | None) -> Draft:

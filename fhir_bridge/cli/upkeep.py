@@ -142,9 +142,12 @@ def _answers(host: str, port: int) -> bool:
 
 def _mappings(settings: Settings) -> tuple[str, bool, str]:
     from fhir_bridge.cli.translating import check_folder
+    from fhir_bridge.wiring.activation import errors_of
+    from fhir_bridge.wiring.sets import SETTINGS, mapping_files
 
     errors = check_folder(settings.mapping_folder)
-    return "mappings", not errors, f"{len(errors)} errors; see `fhir-bridge check`" if errors else "check"
+    errors += errors_of(SETTINGS, {}, settings, mapping_files(settings.mapping_folder))
+    return "mappings", not errors, f"{len(errors)} errors, the first: {errors[0]}" if errors else "check"
 
 
 def _database(file: Path) -> tuple[str, bool, str]:

@@ -57,6 +57,21 @@ def test_all_messages_are_reached_page_by_page(traffic):
     assert seqs == [5, 4, 3, 2, 1]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 4])
+def test_a_page_is_filled_past_what_is_no_message(traffic, limit):
+    for key in range(20):
+        traffic.journal.append(Draft(Kind.TIMER, "timer", NOW, 0, f"t{key}", "wake", b"{}"))
+    client, pages, cursor = traffic.client(Role.ENGINEER), [], ""
+    while True:
+        body = client.get(f"/api/messages?limit={limit}{cursor}").json
+        pages.append([message["seq"] for message in body["items"]])
+        if body["next"] is None:
+            break
+        cursor = f"&cursor={body['next']}"
+    assert [seq for page in pages for seq in page] == [5, 4, 3, 2, 1]
+    assert all(len(page) == limit for page in pages[:-1])
+
+
 def test_a_message_says_where_and_why_it_stopped(traffic):
     item = traffic.client().get("/api/messages?control_id=M2").json["items"][0]
     assert (item["code"], item["location"], item["type"], item["feed"]) == ("no-patient", "PID-3", "ADT^A01", "lgh")
