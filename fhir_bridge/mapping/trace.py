@@ -61,6 +61,8 @@ class Tracer:
         self._entries: list[tuple[str, int, Place | None]] = []
         self._used: list[Place] = []
         self._ignored: list[Place] = []
+        self._named: dict[Place, str] = {}
+        self._names: list[str] = []
         self.warnings: list[str] = []
 
     def begin(self, message: Message, read: Message) -> None:
@@ -69,6 +71,7 @@ class Tracer:
         self._alive: list[list[str]] = []
         self._index = {id(segment.fields): number for number, segment in enumerate(read.segments)}
         self._entries, self._used, self._ignored, self.warnings = [], [], [], []
+        self._named, self._names = {}, []
 
     # what traced code calls
 
@@ -167,11 +170,11 @@ class Tracer:
     def _components(self) -> Iterator[Component]:
         used, ignored = set(self._used), set(self._ignored)
         for place, depth in self._valued():
-            prefixes = [place[:length] for length in range(1, len(place) + 1)]
-            if any(prefix in used for prefix in prefixes):
+            prefixes = place[:1], place[:2], place[:3], place[:4], place
+            if not used.isdisjoint(prefixes):
                 status = "mapped"
             else:
-                status = "ignored" if any(prefix in ignored for prefix in prefixes) else "unmapped"
+                status = "unmapped" if ignored.isdisjoint(prefixes) else "ignored"
             yield Component(self.name(place[:depth]), status)
 
     def _valued(self) -> Iterator[tuple[Place, int]]:
@@ -180,6 +183,8 @@ class Tracer:
         for index, segment in enumerate(self._message.segments):
             first = 3 if segment.name == "MSH" else 1
             for number, raw in enumerate(segment.fields[first:], first):
+                if not raw:
+                    continue
                 for r, repetition in enumerate(_split(raw, marks.repetition), 1):
                     components = _split(repetition, marks.component)
                     for c, component in enumerate(components, 1):
@@ -191,22 +196,28 @@ class Tracer:
 
     def name(self, place: Place) -> str:
         """A place in words: ``PID-3[2].4``; ``NK1[2]-5`` in the second NK1; trailing first parts are not said."""
+        known = self._named.get(place)
+        if known is None:
+            known = self._named[place] = self._name(place)
+        return known
+
+    def _name(self, place: Place) -> str:
         index, *numbers = place
         segments = self._message.segments
         if not 0 <= index < len(segments):
             return ""
-        name = segments[index].name
-        nth = sum(segment.name == name for segment in segments[: index + 1])
-        text = name if nth == 1 else f"{name}[{nth}]"
+        if not self._names:
+            self._names = _numbered([segment.name for segment in segments])
+        text = self._names[index]
         if not numbers:
             return text
         field, *rest = numbers
         text += f"-{field}"
-        raw = segments[index].fields[field] if len(segments[index].fields) > field else ""
+        fields = segments[index].fields
+        raw = fields[field] if len(fields) > field else ""
         if rest and (rest[0] > 1 or self._message.delimiters.repetition in raw):
             text += f"[{rest[0]}]"
-        parts = rest[1:3]
-        return text + "".join(f".{part}" for part in parts)
+        return text + "".join([f".{part}" for part in rest[1:3]])
 
     def _raw(self, place: Place) -> str:
         index, field, *rest = place if len(place) > 1 else (*place, 0)
@@ -217,6 +228,16 @@ class Tracer:
             parts = _split(text, mark)
             text = parts[number - 1] if len(parts) >= number else ""
         return text
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Each name, with its number from the second of that name on: ``NK1``, ``NK1[2]``."""
+    seen: dict[str, int] = {}
+    numbered = []
+    for name in names:
+        seen[name] = nth = seen.get(name, 0) + 1
+        numbered.append(name if nth == 1 else f"{name}[{nth}]")
+    return numbered
 
 
 def _first_part(place: Place) -> Place:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from fhir_bridge.mapping.definitions import FhirDefinitions, Hl7Definitions, Message, Segment
     from fhir_bridge.mapping.drafts import Draft
-    from fhir_bridge.mapping.trace import Trace
+    from fhir_bridge.mapping.trace import Trace, Tracer
     from fhir_bridge.record.assertion import Translation
 
 PUBLIC_NAMESPACE = UUID("6f1d0c4e-2b7a-5e38-9c55-0d8f3b6a7e21")
@@ -71,16 +71,20 @@ class MappingSet:
         machine = self._machine(message, context, traced=False)
         translation = machine.run(Emptied(message, self._program.empty) if self._program.empty else message)
         if machine.scope.trouble:
-            return self.trace(message, context).translation
+            return self._traced(message, context)[1]  # where the trouble is, only traced code knows
         return translation
 
     def trace(self, message: Message, context: TranslateContext) -> Trace:
         """The same, with the origin of each element and what became of each component. Raises as `translate` does."""
+        tracer, translation = self._traced(message, context)
+        return tracer.trace(translation)
+
+    def _traced(self, message: Message, context: TranslateContext) -> tuple[Tracer, Translation]:
         machine = self._machine(message, context, traced=True)
         assert machine.tracer is not None
         filled = Emptied(message, self._program.empty) if self._program.empty else message
         machine.tracer.begin(message, filled)
-        return machine.tracer.trace(machine.run(filled))
+        return machine.tracer, machine.run(filled)
 
     def reads_segment(self, name: str) -> bool:
         """Whether a map reads a segment, and no data type. Raises KeyError."""
