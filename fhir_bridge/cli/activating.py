@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,13 +170,11 @@ def _append(settings: Settings, drafts: list[Draft]) -> list[int]:
 
 
 def _ended(settings: Settings, seq: int) -> Mapping[str, Any]:
-    queries, end = _queries_of(settings), time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < end:
-        outcome: Mapping[str, Any] | None = queries.outcome(seq)
-        if outcome is not None:
-            return outcome
-        time.sleep(0.05)
-    raise CommandFailed(f"entry {seq} is stored and waits for its turn; see /api/outcomes/{seq}")
+    with closing(_queries_of(settings)) as queries:
+        outcome: Mapping[str, Any] | None = queries.outcome_within(seq, WAIT_SECONDS)
+    if outcome is None:
+        raise CommandFailed(f"entry {seq} is stored and waits for its turn; see /api/outcomes/{seq}")
+    return outcome
 
 
 _WORDS = {"activate": _activate, "list": _list, "rollback": _rollback, "refold": _refold}

@@ -25,21 +25,20 @@ if TYPE_CHECKING:
 WINDOW = 256
 """Messages of one batch that may be on their way into the journal at a time."""
 _STATUS = {Verdict.ACCEPTED: 200, Verdict.ERROR: 503, Verdict.REJECTED: 400}
-_LOOK_SECONDS = 0.01
 
 
-def _unknown(_seq: int) -> Outcome:
+def _unknown(_seq: int, _seconds: float) -> Outcome:
     return None
 
 
 def receive_http(
-    door: Hl7v2Door, journal: JournalWriter, raw: bytes, outcome: Callable[[int], Outcome] = _unknown
+    door: Hl7v2Door, journal: JournalWriter, raw: bytes, outcome: Callable[[int, float], Outcome] = _unknown
 ) -> tuple[int, bytes]:
     """Store what came by HTTP: the status, and the acknowledgement ('' when the sender wants none).
 
     200 for what is stored, 400 or 413 for what is refused (and kept), 503 when it could not be stored (the caller adds
     Retry-After). A batch is 200 when any of its messages is accepted: its acknowledgement tells of each. `outcome`
-    tells how an entry ended, for feeds that answer on-applied.
+    tells how an entry ended, waiting so many seconds for it, for feeds that answer on-applied.
     """
     file = door.read_batch(raw)
     if file is not None:
@@ -54,7 +53,7 @@ def receive_http(
 
 
 def _receive_batch(
-    door: Hl7v2Door, journal: JournalWriter, file: BatchFile, outcome: Callable[[int], Outcome]
+    door: Hl7v2Door, journal: JournalWriter, file: BatchFile, outcome: Callable[[int, float], Outcome]
 ) -> tuple[int, bytes]:
     admissions = [door.admit(message) for message in file.messages]
     try:
@@ -86,11 +85,10 @@ def _status(admission: Admission) -> int:
 
 
 def _answer(
-    door: Hl7v2Door, admission: Admission, receipt: Receipt, outcome: Callable[[int], Outcome], end: float
+    door: Hl7v2Door, admission: Admission, receipt: Receipt, outcome: Callable[[int, float], Outcome], end: float
 ) -> bytes | None:
     """The acknowledgement; of an on-applied feed once the outcome is there, or as stored when the time is up."""
     ended = None
     if door.awaits_outcome(admission):
-        while (ended := outcome(receipt.original_seq)) is None and time.monotonic() < end:
-            time.sleep(_LOOK_SECONDS)
+        ended = outcome(receipt.original_seq, max(0.0, end - time.monotonic()))
     return door.answer(admission, receipt, ended)

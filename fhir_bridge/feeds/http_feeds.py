@@ -26,7 +26,7 @@ _SECOND = 1_000_000
 class HttpFeeds:
     """The door of `POST /hl7v2` for each feed. `custom` gives a feed's settings, `outcome` how an entry ended.
 
-    `told` hears feed and code of what a feed may not send.
+    `outcome` waits so many seconds for it; `told` hears feed and code of what a feed may not send.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class HttpFeeds:
         journal: JournalWriter,
         desk: Desk,
         clock: Callable[[], Instant],
-        outcome: Callable[[int], Mapping[str, Any] | None],
+        outcome: Callable[[int, float], Mapping[str, Any] | None],
         told: Callable[[str, str], None] = lambda _feed, _code: None,
     ) -> None:
         self._custom = custom

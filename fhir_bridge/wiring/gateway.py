@@ -41,7 +41,7 @@ def gateway_ports(settings: Settings) -> Ports:
     explainer = Explainer(settings, queries, reader, stores.namespace())
     desk = Desk(settings.var, stores.pauses())
     told = partial(_barred, audit)
-    http_feeds = HttpFeeds(partial(_custom, settings), journal, desk, clock, queries.outcome, told)
+    http_feeds = HttpFeeds(partial(_custom, settings), journal, desk, clock, queries.outcome_within, told)
     names = {*settings.feeds, hl7v2_http.FEED, fhir_rest.FEED}
     return Ports(
         writer=journal,
