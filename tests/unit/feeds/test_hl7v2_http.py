@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fhir_bridge.feeds.feed import Feed
+from fhir_bridge.feeds.feed import AckMode, Feed
 from fhir_bridge.feeds.hl7v2_door import Hl7v2Door
 from fhir_bridge.feeds.hl7v2_request import receive_http
 from fhir_bridge.pipeline.ports import JournalFull
@@ -43,6 +43,27 @@ def test_a_message_is_stored_and_acknowledged_whatever_its_content_type(world, p
     assert response.status_code == 200
     assert b"MSA|AA|M1" in response.data
     assert (world.journal.entries[0].body, world.journal.entries[0].feed) == (ADT, "lgh")
+
+
+@pytest.mark.parametrize(
+    ("ended", "expected"),
+    [
+        ({"outcome": "parked", "code": "no-patient", "location": "PID-3"}, b"MSA|AE|M1"),
+        ({"outcome": "applied", "code": None, "location": None}, b"MSA|AA|M1"),
+        (None, b"MSA|AA|M1"),  # the time is up: as stored
+    ],
+)
+def test_on_applied_waits_for_the_outcome_until_the_deadline(world, ended, expected):
+    asked = []
+
+    def outcome(seq, seconds):
+        asked.append((seq, 0 < seconds <= 3.0))
+        return ended
+
+    door = Hl7v2Door(Feed("lgh", ack=AckMode.ON_APPLIED, ack_deadline=3.0), lambda: NOW)
+    status, body = receive_http(door, world.journal, ADT, outcome)
+    assert (status, asked) == (200, [(1, True)])
+    assert expected in body
 
 
 def test_a_repeat_gets_the_same_acknowledgement(post):
